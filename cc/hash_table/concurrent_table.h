@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one table implementation: training and serving entries differ in their codec only.
+//
+//   ConcurrentTable ── TableStorage ── 16 shards ─┬─ FidIndex   fid -> entry number    (fid_index.h: probing, locking)
+//          │                                      └─ EntrySlab  entry number -> bytes  (entry_slab.h)
+//          ├── EntryCodec    what the bytes of an entry mean                           (entry_codec.h)
+//          ├── EpochManager  when memory that readers saw may be freed                 (epoch.h)
+//          └── WriterGate    lets a save or a restore keep writers out                 (writer_gate.h)
+//
+// Memory: entry bytes rounded up to 8, 4 for the update time, 16 to 20 for the index. Batches are pipelined: the home
+// bucket of a key is prefetched kFar keys ahead of its use, its entry kNear keys ahead.
+#ifndef CC_HASH_TABLE_CONCURRENT_TABLE_H_
+#define CC_HASH_TABLE_CONCURRENT_TABLE_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "cc/hash_table/embedding_table.h"
+#include "cc/hash_table/entry_codec.h"
+#include "cc/hash_table/epoch.h"
+#include "cc/hash_table/table_storage.h"
+#include "cc/hash_table/writer_gate.h"
+
+namespace monolith {
+
+class ConcurrentTable : public EmbeddingTable {
+ public:
+  explicit ConcurrentTable(const TableConfig& config);
+  ~ConcurrentTable() override;
+
+  const TableConfig& config() const override { return config_; }
+  int dim() const override { return codec_->dim(); }
+  int num_slices() const override { return codec_->num_slices(); }
+  uint64_t size() const override;
+  int64_t max_update_ts() const override { return max_update_ts_.load(std::memory_order_relaxed); }
+
+  int64_t Lookup(const int64_t* fids, int64_t n, float* embeddings) const override;
+  std::string LookupEntry(int64_t fid) const override;
+  void Assign(const int64_t* fids, int64_t n, const float* values, int64_t update_ts, AdmissionFilter* filter) override;
+  void AssignAdd(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
+                 AdmissionFilter* filter) override;
+  void Optimize(const int64_t* fids, int64_t n, const float* const* gradients, const int64_t* occurrences,
+                const float* learning_rates, int64_t update_ts, int64_t global_step, AdmissionFilter* filter) override;
+  void Reinitialize(const int64_t* fids, int64_t n, int64_t now, int32_t* found) override;
+  uint64_t Evict(const ExpireConfig& expire) override;
+
+  std::unique_ptr<Locked> Lock() override;
+  std::unique_ptr<RestoreBatch> StartRestore() const override;
+  void FinishRestore(std::unique_ptr<RestoreBatch> batch) override;
+  uint64_t MemoryBytes() const override;
+
+ private:
+  friend class TableRestoreBatch;
+  class LockedTable;
+
+  TableStorage* storage() const { return storage_.load(std::memory_order_seq_cst); }
+  void RaiseMaxUpdateTs(int64_t update_ts);
+  // Removes a fid whose update time, read under its lock, `wanted` accepts.
+  bool EraseIf(TableStorage* storage, int64_t fid, const std::function<bool(uint32_t)>& wanted);
+  void AssignSkippingZeros(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
+                           AdmissionFilter* filter);
+
+  const TableConfig config_;
+  const std::unique_ptr<EntryCodec> codec_;
+  mutable EpochManager epochs_;
+  WriterGate gate_;
+  std::atomic<TableStorage*> storage_;
+  std::atomic<int64_t> max_update_ts_{0};
+};
+
+}  // namespace monolith
+
+#endif  // CC_HASH_TABLE_CONCURRENT_TABLE_H_

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// The interface of every table: a map from fid to entry, used a batch at a time.
+//
+// Any mix of calls from any threads is safe, except where a method says otherwise. A read of an entry is never torn;
+// updates of one entry are serial, each counts; nothing is atomic across the entries of a batch.
+#ifndef CC_HASH_TABLE_EMBEDDING_TABLE_H_
+#define CC_HASH_TABLE_EMBEDDING_TABLE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cc/hash_table/table_config.h"
+
+namespace monolith {
+
+// Decides whether a fid that a table lacks may get an entry.
+class AdmissionFilter {
+ public:
+  virtual ~AdmissionFilter() = default;
+  // Counts `occurrences` more sightings of `fid`; returns true if it is admitted.
+  virtual bool Admit(int64_t fid, int64_t occurrences) = 0;
+};
+
+// Entries read back from files, gathered beside a table until all of them have arrived. Threads may add to it at once.
+class RestoreBatch {
+ public:
+  virtual ~RestoreBatch() = default;
+  // Adds those of the serialized EntryDumps whose fid belongs to shard `shard` of `num_shards`; of a fid that comes twice,
+  // the newer update time wins. Throws TableError for bytes that are no entry or do not fit the table.
+  virtual void Add(const std::vector<std::string>& serialized, int shard, int num_shards) = 0;
+};
+
+class EmbeddingTable {
+ public:
+  virtual ~EmbeddingTable() = default;
+
+  virtual const TableConfig& config() const = 0;
+  virtual int dim() const = 0;
+  virtual int num_slices() const = 0;
+  virtual uint64_t size() const = 0;
+  virtual int64_t max_update_ts() const = 0;
+
+  // Reads `n` embeddings into rows of `embeddings` [n, dim]; absent fids give zeros and are not inserted. Returns how
+  // many were present.
+  virtual int64_t Lookup(const int64_t* fids, int64_t n, float* embeddings) const = 0;
+
+  // The saved form of one entry, without its fid; empty if absent.
+  virtual std::string LookupEntry(int64_t fid) const = 0;
+
+  // Writes. The first write of an absent fid asks `filter` (null: all are admitted) and initialises the entry before it
+  // is applied. `update_ts` is in seconds. `values` are rows [n, dim].
+  virtual void Assign(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
+                      AdmissionFilter* filter) = 0;
+  virtual void AssignAdd(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
+                         AdmissionFilter* filter) = 0;
+
+  // One optimizer step for each fid, in order, with gradient row gradients[i] of dim floats. `occurrences`, if not
+  // null, says how often fid i was seen: what the filter counts. `learning_rates` has one rate a slice.
+  virtual void Optimize(const int64_t* fids, int64_t n, const float* const* gradients, const int64_t* occurrences,
+                        const float* learning_rates, int64_t update_ts, int64_t global_step,
+                        AdmissionFilter* filter) = 0;
+
+  // Gives every fid fresh first values and an update time of `now`; found[i] tells whether it was there (1) or not (0).
+  virtual void Reinitialize(const int64_t* fids, int64_t n, int64_t now, int32_t* found) = 0;
+
+  // Removes what `expire` calls expired: max_update_ts - update_ts >= days * 86400. Returns how many were removed.
+  virtual uint64_t Evict(const ExpireConfig& expire) = 0;
+
+  // A cut through the table: writers wait while one of these lives, readers do not.
+  class Locked {
+   public:
+    virtual ~Locked() = default;
+    // Calls visit(fid, entry) with the serialized EntryDump, fid included, of every entry in part `part` of `num_parts`
+    // that is not expired. Every entry lies in exactly one part; several threads may take parts at once. A visitor that
+    // returns false ends the walk.
+    virtual void ForEach(int part, int num_parts, const ExpireConfig& expire,
+                         const std::function<bool(int64_t fid, const std::string& entry)>& visit) const = 0;
+  };
+  virtual std::unique_ptr<Locked> Lock() = 0;
+
+  // Restoring: fill a batch, then swap it in. Until then, and for ever if it is dropped, the table stays as it is.
+  virtual std::unique_ptr<RestoreBatch> StartRestore() const = 0;
+  virtual void FinishRestore(std::unique_ptr<RestoreBatch> batch) = 0;
+
+  // Bytes that entries and index occupy.
+  virtual uint64_t MemoryBytes() const = 0;
+};
+
+// Throws TableError for a configuration that makes no table.
+std::unique_ptr<EmbeddingTable> NewEmbeddingTable(const TableConfig& config);
+
+}  // namespace monolith
+
+#endif  // CC_HASH_TABLE_EMBEDDING_TABLE_H_

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cc/hash_table/entry_codec.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "cc/hash_table/compressor.h"
+#include "cc/hash_table/initializer.h"
+#include "cc/hash_table/optimizer.h"
+
+namespace monolith {
+namespace {
+
+// Runs `build` and adds which slice of which table failed.
+template <typename Build>
+auto ForSlice(const TableConfig& config, size_t slice, Build build) {
+  try {
+    return build();
+  } catch (const TableError& error) {
+    throw TableError("table '" + config.name + "', slice " + std::to_string(slice) + ": " + error.what());
+  }
+}
+
+void CheckSize(const TableConfig& config, const EntryDump& dump, int dim) {
+  if (dump.values.size() > static_cast<size_t>(dim)) {
+    throw TableError("table '" + config.name + "' has dim " + std::to_string(dim) + ", but the saved entry of fid " +
+                     std::to_string(dump.fid) + " has " + std::to_string(dump.values.size()) +
+                     " values; restore into a table of that dim or more.");
+  }
+}
+
+class TrainingCodec : public EntryCodec {
+ public:
+  explicit TrainingCodec(const TableConfig& config) : config_(config) {
+    for (size_t i = 0; i < config.slices.size(); ++i) {
+      const SliceConfig& spec = config.slices[i];
+      Slice slice;
+      slice.dim = spec.dim;
+      slice.offset = dim_;
+      slice.state_offset = static_cast<int>(state_bytes_);
+      slice.initializer =
+          ForSlice(config, i, [&] { return NewInitializer(spec.initializer, config.seed, static_cast<int>(i)); });
+      slice.optimizer = ForSlice(config, i, [&] { return NewOptimizer(spec.optimizer, spec.dim); });
+      dim_ += spec.dim;
+      state_bytes_ += slice.optimizer->state_bytes();
+      schemas_.push_back(slice.optimizer->schema());
+      slice_state_bytes_.push_back(slice.optimizer->state_bytes());
+      slices_.push_back(std::move(slice));
+    }
+    num_slices_ = static_cast<int>(slices_.size());
+    value_bytes_ = sizeof(float) * dim_;
+  }
+
+  bool values_are_floats() const override { return true; }
+
+  void Init(int64_t fid, char* value, char* state) const override {
+    for (const Slice& slice : slices_) {
+      slice.initializer->Fill(fid, Floats(value) + slice.offset, slice.dim);
+      slice.optimizer->InitState(Floats(state + slice.state_offset));
+    }
+  }
+
+  void Read(const char* value, float* embedding) const override { std::memcpy(embedding, value, value_bytes_); }
+  void Assign(const float* embedding, char* value) const override { std::memcpy(value, embedding, value_bytes_); }
+
+  void AssignAdd(const float* delta, char* value) const override {
+    float* weights = Floats(value);
+    for (int i = 0; i < dim_; ++i) weights[i] += delta[i];
+  }
+
+  void Optimize(const float* gradient, const float* learning_rates, int64_t global_step, char* value,
+                char* state) const override {
+    for (size_t i = 0; i < slices_.size(); ++i) {
+      const Slice& slice = slices_[i];
+      slice.optimizer->Step(Floats(value) + slice.offset, Floats(state + slice.state_offset), gradient + slice.offset,
+                            {learning_rates[i], global_step});
+    }
+  }
+
+  void Save(const char* value, const char* state, uint32_t update_ts, std::string* out) const override {
+    EntryDumpWriter writer(out);
+    writer.WriteValues(reinterpret_cast<const float*>(value), dim_);
+    writer.WriteOptimizerStates(schemas_, slice_state_bytes_, state);
+    writer.WriteUpdateTime(update_ts);
+  }
+
+  void Restore(const EntryDump& dump, char* value, char* state) const override {
+    CheckSize(config_, dump, dim_);
+    if (!dump.values.empty()) std::memcpy(value, dump.values.data(), sizeof(float) * dump.values.size());
+    size_t next = 0;
+    for (size_t i = 0; i < slices_.size() && next < dump.optimizer_states.size(); ++i) {
+      if (schemas_[i] == nullptr) continue;
+      RestoreState(dump.optimizer_states[next++], *schemas_[i], slice_state_bytes_[i], state + slices_[i].state_offset);
+    }
+  }
+
+ private:
+  struct Slice {
+    int dim;
+    int offset;        // floats
+    int state_offset;  // bytes
+    std::unique_ptr<Initializer> initializer;
+    std::unique_ptr<Optimizer> optimizer;
+  };
+
+  static float* Floats(char* bytes) { return reinterpret_cast<float*>(bytes); }
+
+  const TableConfig config_;
+  std::vector<Slice> slices_;
+  std::vector<const StateSchema*> schemas_;
+  std::vector<int> slice_state_bytes_;
+};
+
+class ServingCodec : public EntryCodec {
+ public:
+  explicit ServingCodec(const TableConfig& config) : config_(config) {
+    for (size_t i = 0; i < config.slices.size(); ++i) {
+      const SliceConfig& spec = config.slices[i];
+      auto compressor = ForSlice(config, i, [&] { return NewCompressor(spec.compressor); });
+      const size_t bytes = compressor->Bytes(spec.dim);
+      slices_.push_back({spec.dim, dim_, value_bytes_, std::move(compressor)});
+      dim_ += spec.dim;
+      value_bytes_ += bytes;
+    }
+    num_slices_ = static_cast<int>(slices_.size());
+  }
+
+  bool values_are_floats() const override { return false; }
+  void Init(int64_t, char* value, char*) const override { std::memset(value, 0, value_bytes_); }
+
+  void Read(const char* value, float* embedding) const override {
+    for (const Slice& slice : slices_) {
+      slice.compressor->Decode(value + slice.byte_offset, slice.dim, embedding + slice.offset);
+    }
+  }
+
+  void Assign(const float* embedding, char* value) const override {
+    for (const Slice& slice : slices_) {
+      slice.compressor->Encode(embedding + slice.offset, slice.dim, value + slice.byte_offset);
+    }
+  }
+
+  void AssignAdd(const float* delta, char* value) const override {
+    std::vector<float> sum(dim_);
+    Read(value, sum.data());
+    for (int i = 0; i < dim_; ++i) sum[i] += delta[i];
+    Assign(sum.data(), value);
+  }
+
+  void Optimize(const float*, const float*, int64_t, char*, char*) const override {
+    throw TableError("table '" + config_.name + "' has serving entries, which hold no optimizer state; train the "
+                     "table that it was exported from.");
+  }
+
+  void Save(const char* value, const char*, uint32_t update_ts, std::string* out) const override {
+    std::vector<float> embedding(dim_);
+    Read(value, embedding.data());
+    EntryDumpWriter writer(out);
+    writer.WriteValues(embedding.data(), dim_);
+    writer.WriteUpdateTime(update_ts);
+  }
+
+  void Restore(const EntryDump& dump, char* value, char*) const override {
+    CheckSize(config_, dump, dim_);
+    std::vector<float> embedding(dim_);
+    std::copy(dump.values.begin(), dump.values.end(), embedding.begin());
+    Assign(embedding.data(), value);
+  }
+
+ private:
+  struct Slice {
+    int dim;
+    int offset;          // floats
+    size_t byte_offset;  // in the value bytes
+    std::unique_ptr<Compressor> compressor;
+  };
+
+  const TableConfig config_;
+  std::vector<Slice> slices_;
+};
+
+}  // namespace
+
+std::unique_ptr<EntryCodec> NewEntryCodec(const TableConfig& config) {
+  if (config.slices.empty()) {
+    throw TableError("table '" + config.name + "' has no slices; give it at least one with a dim, an initializer and an "
+                     "optimizer.");
+  }
+  for (size_t i = 0; i < config.slices.size(); ++i) {
+    if (config.slices[i].dim <= 0) {
+      throw TableError("table '" + config.name + "', slice " + std::to_string(i) + ": dim_size is " +
+                       std::to_string(config.slices[i].dim) + "; it must be at least 1.");
+    }
+  }
+  const bool serving = config.entry_type == TableConfig::EntryType::kServing;
+  if (config.skip_zero_embedding && !serving) {
+    throw TableError("table '" + config.name + "': skip_zero_embedding is for serving entries; turn it off.");
+  }
+  if (serving) return std::make_unique<ServingCodec>(config);
+  return std::make_unique<TrainingCodec>(config);
+}
+
+}  // namespace monolith

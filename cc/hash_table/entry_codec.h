@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bytes of an entry, fixed once for the whole library.
+//
+//   training:  | float32 embedding, all slices | state of slice 0 | state of slice 1 | ... | padding to 8 |
+//   serving:   | encoded slice 0 | encoded slice 1 | ... | padding to 8 |
+//
+// The part in front, up to value_bytes(), is what readers copy without a lock; writers change a private copy of it and
+// then store it (relaxed_memory.h). What follows is touched under the key's lock only.
+#ifndef CC_HASH_TABLE_ENTRY_CODEC_H_
+#define CC_HASH_TABLE_ENTRY_CODEC_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "cc/hash_table/entry_dump.h"
+#include "cc/hash_table/table_config.h"
+
+namespace monolith {
+
+class EntryCodec {
+ public:
+  virtual ~EntryCodec() = default;
+
+  int dim() const { return dim_; }
+  int num_slices() const { return num_slices_; }
+  size_t value_bytes() const { return value_bytes_; }
+  size_t entry_bytes() const { return value_bytes_ + state_bytes_; }
+  // True if the value bytes are the float32 embedding itself.
+  virtual bool values_are_floats() const = 0;
+
+  // `value` is a private copy of the value bytes; `state` what follows them in the entry.
+  virtual void Init(int64_t fid, char* value, char* state) const = 0;
+  virtual void Read(const char* value, float* embedding) const = 0;
+  virtual void Assign(const float* embedding, char* value) const = 0;
+  virtual void AssignAdd(const float* delta, char* value) const = 0;
+  // `learning_rates` has one rate a slice. Throws TableError where entries cannot be trained.
+  virtual void Optimize(const float* gradient, const float* learning_rates, int64_t global_step, char* value,
+                        char* state) const = 0;
+
+  // Appends the EntryDump of an entry: values, optimizer states, update time.
+  virtual void Save(const char* value, const char* state, uint32_t update_ts, std::string* out) const = 0;
+  // Overwrites an initialised entry by what was saved. Values that the dump lacks, and states that it has not or that
+  // are another optimizer's, keep their first values. Throws TableError for more values than dim.
+  virtual void Restore(const EntryDump& dump, char* value, char* state) const = 0;
+
+ protected:
+  int dim_ = 0;
+  int num_slices_ = 0;
+  size_t value_bytes_ = 0;
+  size_t state_bytes_ = 0;
+};
+
+// Throws TableError for a configuration that makes no entry; the message names table, slice, value and remedy.
+std::unique_ptr<EntryCodec> NewEntryCodec(const TableConfig& config);
+
+}  // namespace monolith
+
+#endif  // CC_HASH_TABLE_ENTRY_CODEC_H_

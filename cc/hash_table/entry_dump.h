@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The saved form of an entry: the wire format of message monolith.hash_table.EntryDump, written and read without
+// protobuf objects, since a checkpoint has one for every fid.
+#ifndef CC_HASH_TABLE_ENTRY_DUMP_H_
+#define CC_HASH_TABLE_ENTRY_DUMP_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cc/hash_table/optimizer.h"
+
+namespace monolith {
+
+// An entry as read back. Fields that were absent are empty or 0.
+struct EntryDump {
+  int64_t fid = 0;
+  std::vector<float> values;
+  // One SingleOptimizerDump for each slice that dumps state, in order: its member number and the message inside.
+  struct OptimizerState {
+    int member = 0;
+    std::string_view message;  // points into the parsed bytes
+  };
+  std::vector<OptimizerState> optimizer_states;
+  uint32_t update_ts = 0;
+};
+
+// Appends pieces of an EntryDump to a string; call in the order of the field numbers.
+class EntryDumpWriter {
+ public:
+  explicit EntryDumpWriter(std::string* out) : out_(out) {}
+  void WriteFid(int64_t fid);
+  void WriteValues(const float* values, int dim);
+  // `states` holds the slices' states back to back; a null schema is a slice that dumps nothing.
+  void WriteOptimizerStates(const std::vector<const StateSchema*>& schemas, const std::vector<int>& state_bytes,
+                            const char* states);
+  void WriteUpdateTime(uint32_t seconds);
+
+ private:
+  std::string* const out_;
+};
+
+// Parses a serialized EntryDump; returns false if the bytes are not one. `bytes` must outlive `dump`.
+bool ParseEntryDump(std::string_view bytes, EntryDump* dump);
+
+// Copies a saved optimizer message into `state`. Returns false, having changed nothing, when it is of another optimizer
+// or one of its fields is missing or has another length: the caller then keeps the initial state.
+bool RestoreState(const EntryDump::OptimizerState& saved, const StateSchema& schema, int state_bytes, char* state);
+
+}  // namespace monolith
+
+#endif  // CC_HASH_TABLE_ENTRY_DUMP_H_

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where entries live: chunks of fixed-stride entries that never move.
+//
+//   chunk k:  | entry 0 | entry 1 | ... | entry 64*2^k - 1 | stamps: uint32 per entry |
+//
+// A chunk has twice the entries of the one before, so 27 chunks hold 2^32 entries and an index finds its chunk with one
+// bit scan. Pages that no entry has reached are never touched and cost nothing. The update stamps lie behind the
+// entries: an entry whose size is a multiple of 64 bytes then starts on a cache line, and readers skip the stamps.
+#ifndef CC_HASH_TABLE_ENTRY_SLAB_H_
+#define CC_HASH_TABLE_ENTRY_SLAB_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "cc/hash_table/memory.h"
+
+namespace monolith {
+
+class EntrySlab {
+ public:
+  // Entries are numbered from 1; 0 and kMaxEntry + 1 are free for the index's own marks.
+  static constexpr uint32_t kMaxEntry = 0xFFFFFFFEu;
+
+  explicit EntrySlab(size_t stride) : stride_(stride) {}
+
+  // Returns the number of a fresh or recycled entry, whose bytes are unspecified. Throws std::bad_alloc when the memory
+  // or the numbers are used up. Any thread may call.
+  uint32_t Allocate();
+
+  // Gives an entry back. Requires: no index cell refers to it. A reader may still be copying from it; what it copies
+  // is then thrown away, for the version it checks has changed.
+  void Free(uint32_t entry);
+
+  char* At(uint32_t entry) const {
+    const Place place = PlaceOf(entry);
+    return chunks_[place.chunk].load(std::memory_order_acquire) + place.offset * stride_;
+  }
+
+  std::atomic<uint32_t>* StampAt(uint32_t entry) const {
+    const Place place = PlaceOf(entry);
+    char* chunk = chunks_[place.chunk].load(std::memory_order_acquire);
+    return reinterpret_cast<std::atomic<uint32_t>*>(chunk + ChunkEntries(place.chunk) * stride_) + place.offset;
+  }
+
+  // Bytes that entries in use (and recycled ones) occupy, stamps included.
+  size_t UsedBytes() const { return next_.load(std::memory_order_relaxed) * (stride_ + sizeof(uint32_t)); }
+
+ private:
+  static constexpr int kFirstBits = 6;
+  static constexpr int kNumChunks = 33 - kFirstBits;
+  struct Place {
+    uint32_t chunk;
+    uint64_t offset;
+  };
+
+  static uint64_t ChunkEntries(uint32_t chunk) { return uint64_t{1} << (kFirstBits + chunk); }
+
+  static Place PlaceOf(uint32_t entry) {
+    const uint64_t shifted = uint64_t{entry} - 1 + (1u << kFirstBits);
+    const uint32_t chunk = 63 - __builtin_clzll(shifted) - kFirstBits;
+    return {chunk, shifted - ChunkEntries(chunk)};
+  }
+
+  void AddChunk(uint32_t chunk);
+
+  const size_t stride_;
+  std::array<std::atomic<char*>, kNumChunks> chunks_{};
+  std::atomic<uint64_t> next_{0};      // entries ever handed out fresh
+  std::atomic<uint32_t> num_free_{0};  // length of free_, readable without the mutex
+  std::mutex mutex_;
+  std::vector<uint32_t> free_;        // guarded by mutex_
+  std::vector<PageBuffer> buffers_;  // guarded by mutex_
+};
+
+}  // namespace monolith
+
+#endif  // CC_HASH_TABLE_ENTRY_SLAB_H_

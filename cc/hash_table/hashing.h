@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fids, their slots, and the one hash of the library.
+#ifndef CC_HASH_TABLE_HASHING_H_
+#define CC_HASH_TABLE_HASHING_H_
+
+#include <cstdint>
+
+namespace monolith {
+
+// Murmur3's 64-bit finaliser (Appleby): a bijection, so distinct fids never share a full hash.
+inline uint64_t Mix64(uint64_t x) {
+  x ^= x >> 33;
+  x *= 0xff51afd7ed558ccdULL;
+  x ^= x >> 33;
+  x *= 0xc4ceb9fe1a85ec53ULL;
+  x ^= x >> 33;
+  return x;
+}
+
+// The feature field of a version-2 fid: bits 48 to 62; bit 63 is ignored.
+inline uint32_t SlotOfFid(int64_t fid) { return (static_cast<uint64_t>(fid) >> 48) & 0x7FFF; }
+
+constexpr uint32_t kNumSlots = 1u << 15;
+
+// The shard a fid belongs to, by the one rule of the library: unsigned(fid) mod num_shards.
+inline uint64_t ShardOfFid(int64_t fid, uint64_t num_shards) { return static_cast<uint64_t>(fid) % num_shards; }
+
+}  // namespace monolith
+
+#endif  // CC_HASH_TABLE_HASHING_H_

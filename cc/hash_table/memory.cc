@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cc/hash_table/memory.h"
+
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace monolith {
+namespace {
+
+constexpr size_t kMapFrom = size_t{64} << 10;  // below this, the C library's heap serves
+constexpr size_t kHugePage = size_t{2} << 20;
+
+size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+char* MapAligned(size_t bytes, size_t alignment) {
+  const size_t reserve = bytes + alignment;
+  void* raw = mmap(nullptr, reserve, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (raw == MAP_FAILED) throw std::bad_alloc();
+  const auto address = reinterpret_cast<uintptr_t>(raw);
+  const uintptr_t aligned = RoundUp(address, alignment);
+  if (aligned > address) munmap(raw, aligned - address);
+  const size_t tail = address + reserve - (aligned + bytes);
+  if (tail > 0) munmap(reinterpret_cast<void*>(aligned + bytes), tail);
+  return reinterpret_cast<char*>(aligned);
+}
+
+}  // namespace
+
+PageBuffer::PageBuffer(size_t bytes) {
+  if (bytes < kMapFrom) {
+    bytes_ = RoundUp(bytes, 64);
+    data_ = static_cast<char*>(std::aligned_alloc(64, bytes_));
+    if (data_ == nullptr) throw std::bad_alloc();
+    std::memset(data_, 0, bytes_);
+    return;
+  }
+  const bool huge = bytes >= kHugePage;
+  bytes_ = RoundUp(bytes, 4096);
+  data_ = MapAligned(bytes_, huge ? kHugePage : 4096);
+  if (huge) madvise(data_, bytes_, MADV_HUGEPAGE);  // a hint: a kernel without huge pages refuses it
+}
+
+PageBuffer::~PageBuffer() {
+  if (data_ == nullptr) return;
+  if (bytes_ < kMapFrom) {
+    std::free(data_);
+  } else {
+    munmap(data_, bytes_);
+  }
+}
+
+}  // namespace monolith

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef CC_HASH_TABLE_OPTIMIZER_H_
+#define CC_HASH_TABLE_OPTIMIZER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cc/hash_table/table_config.h"
+
+namespace monolith {
+
+// How an optimizer's state is written into a saved entry: which member of SingleOptimizerDump, and its fields.
+struct StateField {
+  enum class Type { kRepeatedFloat, kFloat, kInt64 };
+  int number;      // field number in the optimizer's dump message
+  Type type;
+  int offset;      // bytes from the start of the slice's state
+  int count;       // values; 1 unless repeated
+};
+
+struct StateSchema {
+  int member;  // field number in SingleOptimizerDump
+  std::vector<StateField> fields;
+};
+
+// What a step takes beside the entry and its gradient.
+struct StepContext {
+  float learning_rate;
+  int64_t global_step;
+};
+
+// The update rule of one slice. Stateless itself: the state lies in the entry, behind the embeddings.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+
+  // A multiple of 4.
+  virtual int state_bytes() const = 0;
+  // Null: the optimizer dumps nothing at all.
+  virtual const StateSchema* schema() const = 0;
+  virtual void InitState(float* state) const = 0;
+  // One step. `weights`, `state` and `gradient` do not overlap.
+  virtual void Step(float* weights, float* state, const float* gradient,
+                    const StepContext& context) const = 0;
+};
+
+using OptimizerFactory = std::function<std::unique_ptr<Optimizer>(const OptimizerConfig&, int dim)>;
+
+// Adds an optimizer under the name that its member has in the OptimizerConfig message. For static initialisation.
+bool RegisterOptimizer(const std::string& name, OptimizerFactory factory);
+
+// Throws TableError for a name that is unset, unknown, or a setting that makes no sense.
+std::unique_ptr<Optimizer> NewOptimizer(const OptimizerConfig& config, int dim);
+
+}  // namespace monolith
+
+#endif  // CC_HASH_TABLE_OPTIMIZER_H_

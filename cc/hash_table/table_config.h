@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a table is made of, as plain values. cc/kernels/table_config_from_proto.h makes them from the saved messages.
+#ifndef CC_HASH_TABLE_TABLE_CONFIG_H_
+#define CC_HASH_TABLE_TABLE_CONFIG_H_
+
+#include <cstdint>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace monolith {
+
+// A configuration or a saved entry that cannot be used; the message names the thing, the value and the remedy.
+class TableError : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+struct InitializerConfig {
+  enum class Kind { kUnset, kConstant, kRandomUniform };
+  Kind kind = Kind::kUnset;
+  float constant = 0;  // zeros and ones are constants
+  float minval = 0;    // inclusive
+  float maxval = 0;    // exclusive
+};
+
+struct OptimizerConfig {
+  // Of every optimizer the member that its message has; see cc/hash_table/optimizers/ for the arithmetic.
+  std::string name;  // "sgd", "adagrad", ...; empty: unset
+  float initial_accumulator_value = 0;
+  float weight_decay_factor = 0;
+  float beta = 0;
+  float beta1 = 0;
+  float beta2 = 0;
+  float epsilon = 0;
+  float l1_regularization_strength = 0;
+  float l2_regularization_strength = 0;
+  bool use_nesterov = false;
+};
+
+struct CompressorConfig {
+  std::string name;  // "fp32", "fp16"; empty: unset
+};
+
+// A slice: a part of every entry's embedding with its own initializer and optimizer.
+struct SliceConfig {
+  int dim = 0;
+  InitializerConfig initializer;
+  OptimizerConfig optimizer;
+  CompressorConfig compressor;
+};
+
+struct ExpireConfig {
+  static constexpr uint32_t kDefaultDays = 36500;
+  std::map<uint32_t, uint32_t> days_by_slot;
+  uint32_t default_days = kDefaultDays;
+
+  uint32_t DaysOf(uint32_t slot) const {
+    const auto it = days_by_slot.find(slot);
+    return it == days_by_slot.end() ? default_days : it->second;
+  }
+};
+
+struct TableConfig {
+  enum class EntryType { kTraining, kServing };
+  std::string name;  // as the user knows it; used in messages
+  EntryType entry_type = EntryType::kTraining;
+  std::vector<SliceConfig> slices;
+  uint64_t initial_capacity = 1;  // entries to make room for
+  ExpireConfig expire;
+  bool skip_zero_embedding = false;  // serving only
+  uint64_t seed = 0;                 // of random initial values
+};
+
+}  // namespace monolith
+
+#endif  // CC_HASH_TABLE_TABLE_CONFIG_H_

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cc/hash_table/table_storage.h"
+
+namespace monolith {
+
+TableStorage::TableStorage(size_t entry_bytes, EpochManager* epochs) {
+  const size_t stride = (entry_bytes + 7) / 8 * 8;
+  for (int i = 0; i < kNumIndexShards; ++i) {
+    shards_[i] = std::make_unique<Shard>(static_cast<double>(i) / kNumIndexShards, stride, epochs);
+  }
+}
+
+void TableStorage::Reserve(uint64_t num_keys) {
+  // Shards fill evenly up to chance; a little room keeps most of them from growing at all.
+  const uint64_t each = num_keys / kNumIndexShards;
+  for (auto& shard : shards_) shard->index.Reserve(each + each / 64);
+}
+
+uint64_t TableStorage::size() const {
+  uint64_t size = 0;
+  for (const auto& shard : shards_) size += shard->num_keys.load(std::memory_order_relaxed);
+  return size;
+}
+
+uint64_t TableStorage::MemoryBytes() const {
+  uint64_t bytes = 0;
+  for (const auto& shard : shards_) bytes += shard->index.Bytes() + shard->slab.UsedBytes();
+  return bytes;
+}
+
+}  // namespace monolith

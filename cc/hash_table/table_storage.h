@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef CC_HASH_TABLE_TABLE_STORAGE_H_
+#define CC_HASH_TABLE_TABLE_STORAGE_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "cc/hash_table/entry_slab.h"
+#include "cc/hash_table/fid_index.h"
+
+namespace monolith {
+
+// Index and slabs of one table: what a restore builds anew and swaps in. Every shard has an index that grows by itself
+// and a slab of its own; the shards take turns at growing.
+class TableStorage {
+ public:
+  struct Shard {
+    Shard(double phase, size_t stride, EpochManager* epochs) : index(phase, epochs), slab(stride) {}
+    FidIndex index;
+    EntrySlab slab;
+    alignas(64) std::atomic<uint64_t> num_keys{0};
+  };
+
+  TableStorage(size_t entry_bytes, EpochManager* epochs);
+
+  Shard& shard(uint32_t i) { return *shards_[i]; }
+  const Shard& shard(uint32_t i) const { return *shards_[i]; }
+  void Reserve(uint64_t num_keys);
+  uint64_t size() const;
+  uint64_t MemoryBytes() const;
+
+ private:
+  std::array<std::unique_ptr<Shard>, kNumIndexShards> shards_;
+};
+
+}  // namespace monolith
+
+#endif  // CC_HASH_TABLE_TABLE_STORAGE_H_

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stacked layout of multi-table ops: ids table after table, rows of each table as wide as its dim, all flat.
+#ifndef CC_KERNELS_STACKED_IDS_H_
+#define CC_KERNELS_STACKED_IDS_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "cc/hash_table/multi_table.h"
+#include "cc/kernels/table_resources.h"
+#include "tensorflow/core/framework/op_kernel.h"
+
+namespace monolith {
+
+// The ids of one table (of one request).
+struct IdGroup {
+  int table;
+  const int64_t* ids;
+  int64_t num_ids;
+  int64_t value_offset;  // floats before this group's rows
+  int64_t rate_offset;   // slices before this table's
+};
+
+struct StackedIds {
+  std::vector<IdGroup> groups;
+  int64_t num_values = 0;  // floats of all rows
+};
+
+// Reads and checks `id` and `id_split`; several requests may follow another if `many_requests`.
+absl::Status ReadStackedIds(::tensorflow::OpKernelContext* ctx, int id_input, int split_input, const MultiTable& tables,
+                            bool many_requests, StackedIds* stacked);
+
+// Finds the tables behind input 0, or says what to run first.
+absl::Status FindMultiTable(::tensorflow::OpKernelContext* ctx,
+                            ::tensorflow::core::RefCountPtr<MultiTableResource>* resource);
+
+// Runs work(group, part, num_parts) for every group on the framework's pool; a small group has one part. The number of
+// parts depends on the batch alone, so results do not depend on the number of threads. Returns the first error thrown.
+absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stacked,
+                      const std::function<void(const IdGroup& group, int part, int num_parts)>& work);
+
+}  // namespace monolith
+
+#endif  // CC_KERNELS_STACKED_IDS_H_

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef CC_KERNELS_STATUS_UTIL_H_
+#define CC_KERNELS_STATUS_UTIL_H_
+
+#include <new>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "cc/hash_table/table_config.h"
+#include "tensorflow/core/platform/errors.h"
+
+namespace monolith {
+
+// Runs `body`, which may throw as the table library does, and returns what it came to.
+template <typename Body>
+absl::Status ToStatus(Body body) {
+  try {
+    body();
+    return absl::OkStatus();
+  } catch (const TableError& error) {
+    return absl::InvalidArgumentError(error.what());
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("a table has run out of memory; free some, or spread it over more servers.");
+  }
+}
+
+}  // namespace monolith
+
+#endif  // CC_KERNELS_STATUS_UTIL_H_

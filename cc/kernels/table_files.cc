@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cc/kernels/table_files.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cc/hash_table/shard_files.h"
+#include "cc/kernels/status_util.h"
+#include "monolith/native_training/runtime/hash_table/embedding_hash_table.pb.h"
+#include "tensorflow/core/lib/io/record_reader.h"
+#include "tensorflow/core/lib/io/record_writer.h"
+#include "tensorflow/core/lib/io/path.h"
+#include "tensorflow/core/platform/random.h"
+
+namespace monolith {
+namespace {
+
+using ::tensorflow::Env;
+using ::tensorflow::tstring;
+using ::tensorflow::io::RecordReaderOptions;
+using ::tensorflow::io::RecordWriter;
+using ::tensorflow::io::RecordWriterOptions;
+using ::tensorflow::io::SequentialRecordReader;
+
+constexpr size_t kBlockRecords = 512;
+constexpr size_t kReadBuffer = size_t{1} << 20;
+constexpr char kDataCompression[] = "SNAPPY";
+constexpr char kNoCompression[] = "";
+
+absl::Status DataLoss(const std::string& path, const std::string& what) {
+  return absl::DataLossError(absl::StrCat("the table shard ", path, " is damaged (", what,
+                                          "); restore from another checkpoint."));
+}
+
+// A TFRecord file that is complete on disk once Close has returned.
+class RecordFile {
+ public:
+  absl::Status Open(Env* env, const std::string& path, const char* compression) {
+    TF_RETURN_IF_ERROR(env->NewWritableFile(path, &file_));
+    writer_ = std::make_unique<RecordWriter>(file_.get(), RecordWriterOptions::CreateRecordWriterOptions(compression));
+    return absl::OkStatus();
+  }
+  absl::Status Append(const std::string& record) { return writer_->WriteRecord(record); }
+  absl::Status Close() {
+    TF_RETURN_IF_ERROR(writer_->Close());
+    TF_RETURN_IF_ERROR(file_->Sync());
+    return file_->Close();
+  }
+
+ private:
+  std::unique_ptr<::tensorflow::WritableFile> file_;
+  std::unique_ptr<RecordWriter> writer_;
+};
+
+RecordReaderOptions ReaderOptions(const char* compression) {
+  RecordReaderOptions options = RecordReaderOptions::CreateRecordReaderOptions(compression);
+  options.buffer_size = kReadBuffer;
+  return options;
+}
+
+std::string Temporary(const std::string& path) { return absl::StrCat(path, "-tmp-", ::tensorflow::random::New64()); }
+
+}  // namespace
+
+std::string MetaBasename(const std::string& basename) { return basename + ".meta"; }
+
+absl::Status FindShardFiles(Env* env, const std::string& basename, std::vector<std::string>* files) {
+  const std::string directory(::tensorflow::io::Dirname(basename));
+  std::vector<std::string> children;
+  const absl::Status listed = env->GetChildren(directory.empty() ? "." : directory, &children);
+  if (absl::IsNotFound(listed)) {
+    return absl::InvalidArgumentError(absl::StrCat("the directory ", directory, " of the saved table ", basename,
+                                                   " does not exist; check the path."));
+  }
+  TF_RETURN_IF_ERROR(listed);
+  std::vector<std::string> paths;
+  for (const std::string& child : children) {
+    paths.push_back(directory.empty() ? child : ::tensorflow::io::JoinPath(directory, child));
+  }
+  return ToStatus([&] { *files = CompleteShardSet(basename, paths); });
+}
+
+absl::Status ReadMetadata(Env* env, const std::string& path, std::vector<TableCount>* counts) {
+  std::unique_ptr<::tensorflow::RandomAccessFile> file;
+  TF_RETURN_IF_ERROR(env->NewRandomAccessFile(path, &file));
+  SequentialRecordReader reader(file.get(), ReaderOptions(kNoCompression));
+  while (true) {
+    tstring record;
+    const absl::Status read = reader.ReadRecord(&record);
+    if (absl::IsOutOfRange(read)) return absl::OkStatus();
+    if (!read.ok()) return DataLoss(path, std::string(read.message()));
+    hash_table::MultiHashTableMetadata metadata;
+    if (!metadata.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
+      return DataLoss(path, "a record is no MultiHashTableMetadata");
+    }
+    counts->push_back({std::string(metadata.table_name()), metadata.num_entries()});
+  }
+}
+
+ShardWriter::ShardWriter(Env* env, const std::string& basename, int shard, int num_shards)
+    : env_(env),
+      data_(ShardFileName(basename, shard, num_shards)),
+      meta_(ShardFileName(MetaBasename(basename), shard, num_shards)),
+      data_tmp_(Temporary(data_)),
+      meta_tmp_(Temporary(meta_)) {}
+
+ShardWriter::~ShardWriter() {
+  for (const std::string& path : {data_tmp_, meta_tmp_}) {
+    if (env_->FileExists(path).ok()) env_->DeleteFile(path).IgnoreError();
+  }
+}
+
+absl::Status ShardWriter::WriteData(
+    const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries,
+    std::vector<TableCount>* counts) {
+  RecordFile file;
+  TF_RETURN_IF_ERROR(file.Open(env_, data_tmp_, kDataCompression));
+  TF_RETURN_IF_ERROR(entries([&file](const std::string& record) { return file.Append(record); }, counts));
+  return file.Close();
+}
+
+absl::Status ShardWriter::WriteMeta(const std::vector<TableCount>& counts) {
+  RecordFile file;
+  TF_RETURN_IF_ERROR(file.Open(env_, meta_tmp_, kNoCompression));
+  for (const TableCount& count : counts) {
+    hash_table::MultiHashTableMetadata metadata;
+    metadata.set_table_name(count.table);
+    metadata.set_num_entries(count.num_entries);
+    TF_RETURN_IF_ERROR(file.Append(metadata.SerializeAsString()));
+  }
+  return file.Close();
+}
+
+absl::Status ShardWriter::Write(
+    const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries) {
+  std::vector<TableCount> counts;
+  TF_RETURN_IF_ERROR(WriteData(entries, &counts));
+  return WriteMeta(counts);
+}
+
+absl::Status ShardWriter::Commit() {
+  TF_RETURN_IF_ERROR(env_->RenameFile(data_tmp_, data_));
+  return env_->RenameFile(meta_tmp_, meta_);
+}
+
+absl::Status RemoveOtherShards(Env* env, const std::string& basename, int num_shards) {
+  const std::string directory(::tensorflow::io::Dirname(basename));
+  std::vector<std::string> children;
+  TF_RETURN_IF_ERROR(env->GetChildren(directory.empty() ? "." : directory, &children));
+  for (const std::string& child : children) {
+    const std::string path = directory.empty() ? child : ::tensorflow::io::JoinPath(directory, child);
+    for (const std::string& base : {basename, MetaBasename(basename)}) {
+      int shard, total;
+      if (ParseShardFileName(path, base, &shard, &total) && total != num_shards) {
+        TF_RETURN_IF_ERROR(env->DeleteFile(path));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadShard(Env* env, const std::string& path, const std::vector<TableCount>& counts,
+                       const std::function<absl::Status(int, const std::vector<std::string>&)>& on_records) {
+  std::unique_ptr<::tensorflow::RandomAccessFile> file;
+  TF_RETURN_IF_ERROR(env->NewRandomAccessFile(path, &file));
+  SequentialRecordReader reader(file.get(), ReaderOptions(kDataCompression));
+  tstring record;
+  for (size_t t = 0; t < counts.size(); ++t) {
+    std::vector<std::string> block;
+    for (uint64_t i = 0; i < counts[t].num_entries; ++i) {
+      const absl::Status read = reader.ReadRecord(&record);
+      if (!read.ok()) {
+        return DataLoss(path, absl::StrCat("record ", i, " of ", counts[t].num_entries, " of table '", counts[t].table,
+                                           "': ", read.message()));
+      }
+      block.emplace_back(record.data(), record.size());
+      if (block.size() == kBlockRecords || i + 1 == counts[t].num_entries) {
+        TF_RETURN_IF_ERROR(on_records(static_cast<int>(t), block));
+        block.clear();
+      }
+    }
+  }
+  if (!absl::IsOutOfRange(reader.ReadRecord(&record))) return DataLoss(path, "it goes on after the last record");
+  return absl::OkStatus();
+}
+
+}  // namespace monolith

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Saved multi tables: for every shard a data file (TFRecord, Snappy: EntryDump records, one table after another) and a
+// metadata file (TFRecord: one MultiHashTableMetadata a table, which says how many records are its).
+#ifndef CC_KERNELS_TABLE_FILES_H_
+#define CC_KERNELS_TABLE_FILES_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "tensorflow/core/platform/env.h"
+
+namespace monolith {
+
+struct TableCount {
+  std::string table;
+  uint64_t num_entries = 0;
+};
+
+std::string MetaBasename(const std::string& basename);
+
+// The complete set of shard files of `basename`; InvalidArgument naming the file or shard if it is none.
+absl::Status FindShardFiles(::tensorflow::Env* env, const std::string& basename, std::vector<std::string>* files);
+
+// Reads a metadata file; DataLoss naming the file if it is damaged.
+absl::Status ReadMetadata(::tensorflow::Env* env, const std::string& path, std::vector<TableCount>* counts);
+
+// Writes one shard: `write_entries` is given a function that appends a record of the table whose turn it is, and fills
+// in how many each table has. Nothing but <path>-tmp-... exists until Commit.
+class ShardWriter {
+ public:
+  ShardWriter(::tensorflow::Env* env, const std::string& basename, int shard, int num_shards);
+  ~ShardWriter();  // removes what was not committed
+  ShardWriter(const ShardWriter&) = delete;
+  ShardWriter& operator=(const ShardWriter&) = delete;
+
+  using Append = std::function<absl::Status(const std::string& record)>;
+  absl::Status Write(const std::function<absl::Status(const Append& append, std::vector<TableCount>* counts)>& entries);
+  // Gives the files their names.
+  absl::Status Commit();
+
+ private:
+  absl::Status WriteData(const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries,
+                         std::vector<TableCount>* counts);
+  absl::Status WriteMeta(const std::vector<TableCount>& counts);
+
+  ::tensorflow::Env* const env_;
+  const std::string data_, meta_, data_tmp_, meta_tmp_;
+};
+
+// Removes files of `basename` (data and metadata) that belong to a save with another number of shards.
+absl::Status RemoveOtherShards(::tensorflow::Env* env, const std::string& basename, int num_shards);
+
+// Calls on_records(table, records) with blocks of records of a data file; DataLoss naming the file if a record is
+// damaged, or if there are fewer or more records than `counts` says.
+absl::Status ReadShard(::tensorflow::Env* env, const std::string& path, const std::vector<TableCount>& counts,
+                       const std::function<absl::Status(int index, const std::vector<std::string>& records)>& on_records);
+
+}  // namespace monolith
+
+#endif  // CC_KERNELS_TABLE_FILES_H_

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// What table ops share through TensorFlow's resource manager.
+#ifndef CC_KERNELS_TABLE_RESOURCES_H_
+#define CC_KERNELS_TABLE_RESOURCES_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "cc/hash_table/multi_table.h"
+#include "tensorflow/core/framework/resource_base.h"
+#include "tensorflow/core/platform/refcount.h"
+
+namespace monolith {
+
+class FilterResource : public ::tensorflow::ResourceBase {
+ public:
+  // Null stands for a filter that admits everything.
+  explicit FilterResource(std::unique_ptr<AdmissionFilter> filter) : filter_(std::move(filter)) {}
+  AdmissionFilter* filter() const { return filter_.get(); }
+  std::string DebugString() const override { return "Monolith occurrence filter"; }
+
+ private:
+  const std::unique_ptr<AdmissionFilter> filter_;
+};
+
+class SyncClientResource : public ::tensorflow::ResourceBase {
+ public:
+  std::string DebugString() const override { return "Monolith parameter-sync client"; }
+};
+
+class MultiTableResource : public ::tensorflow::ResourceBase {
+ public:
+  MultiTableResource(const std::vector<TableConfig>& configs, ::tensorflow::core::RefCountPtr<FilterResource> filter)
+      : tables_(configs), filter_(std::move(filter)) {}
+  MultiTable& tables() { return tables_; }
+  AdmissionFilter* filter() const { return filter_->filter(); }
+  std::string DebugString() const override;
+
+ private:
+  MultiTable tables_;
+  const ::tensorflow::core::RefCountPtr<FilterResource> filter_;
+};
+
+}  // namespace monolith
+
+#endif  // CC_KERNELS_TABLE_RESOURCES_H_

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A movie recommender on MovieLens ratings: train, evaluate, export, recommend."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Protocol buffers under the import paths that existing model code uses."""

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training-time metrics of a model's heads: streaming AUC or mean squared error."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Dict, List, Tuple
+
+import tensorflow as tf
+
+from monolith.core import hyperparams
+from monolith.native_training import _flags
+from monolith.native_training._head_spec import Heads
+from monolith.native_training.hooks import progress_hook
+
+__all__ = ["add_native_metrics", "head_metrics", "refuse_unsupported_sinks"]
+
+_SINKS = ("enable_deep_insight", "enable_kafka_metrics", "enable_file_metrics")
+
+
+def refuse_unsupported_sinks(metrics: hyperparams.Params) -> None:
+  """Raises ValueError when predictions are to be sent somewhere, which is not supported yet."""
+  for name in _SINKS:
+    if metrics[name] and metrics.deep_insight_sample_ratio > 0:
+      raise ValueError(f"metrics.{name} is not supported yet; leave it False.")
+
+
+def head_metrics(heads: Heads) -> Dict[str, Tuple[tf.Tensor, tf.Operation]]:
+  """{`<head>_auc` or `<head>_mse`: (value, update op)} of the heads that have a label."""
+  result = {}
+  for name, label, pred, is_classification in zip(
+    heads.names, heads.labels, heads.preds, heads.classification
+  ):
+    if label is None:
+      continue
+    label, pred = tf.reshape(label, [-1]), tf.reshape(pred, [-1])
+    if is_classification:
+      result[f"{name}_auc"] = tf.compat.v1.metrics.auc(
+        labels=label > 0, predictions=pred, name=f"{name}_auc"
+      )
+    else:
+      result[f"{name}_mse"] = tf.compat.v1.metrics.mean_squared_error(
+        labels=tf.cast(label, pred.dtype), predictions=pred, name=f"{name}_mse"
+      )
+  return result
+
+
+def add_native_metrics(heads: Heads) -> List[Any]:
+  """Adds summaries and progress values of the heads' metrics; returns the ops that update them.
+
+  The flag `disable_native_metrics`, when true, turns them off. Where it is defined and false, each step also prints them
+  to standard error.
+  """
+  if _flags.flag_value("disable_native_metrics", False):
+    return []
+  metrics = head_metrics(heads)
+  updates: List[Any] = []
+  for name, (value, update) in metrics.items():
+    tf.compat.v1.summary.scalar(name, value)
+    shown = name.rsplit("_", 1)[1] if len(metrics) == 1 else name
+    progress_hook.add_progress_metric(shown, value)
+    updates.append(update)
+    if _flags.is_flag_defined("disable_native_metrics"):
+      updates.append(tf.print(f"{name}:", value, output_stream=sys.stderr))
+  return updates

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`CpuTraining`: wraps a task's input and model functions so that its embeddings live in tables."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+import tensorflow as tf
+
+from monolith.native_training import (
+  _training_hooks,
+  native_task_context,
+  prefetch_queue,
+  tf_estimator,
+)
+from monolith.native_training._collect_pass import FeatureConfigs, collect_feature_configs
+from monolith.native_training._estimator_inputs import call_with_accepted, samples_in
+from monolith.native_training._sparse_step import (
+  TableFeatureFactory,
+  create_tables,
+  lookup_features,
+  split_features,
+)
+from monolith.native_training._training_config import CpuTrainingConfig, check_training_config
+from monolith.native_training.hooks import progress_hook, session_hooks
+from monolith.native_training.model_export import export_context
+
+__all__ = ["CpuTraining", "get_req_time", "is_chief", "make_native_task_context"]
+
+ModeKeys = tf_estimator.ModeKeys
+
+
+def is_chief(config: CpuTrainingConfig) -> bool:
+  """Whether the process with these settings initializes and saves: worker 0."""
+  return config.server_type == "worker" and config.index == 0
+
+
+def make_native_task_context(
+  config: CpuTrainingConfig, sync_backend: Any = None
+) -> native_task_context.NativeTaskContext:
+  """The task context of the process with these settings."""
+  is_ps = config.server_type == "ps"
+  return native_task_context.NativeTaskContext(
+    num_ps=config.num_ps,
+    ps_index=config.index if is_ps else 0,
+    num_workers=config.num_workers,
+    worker_index=0 if is_ps else config.index,
+    model_name=config.model_name,
+    sync_backend=sync_backend,
+    server_type=config.server_type,
+  )
+
+
+def get_req_time(features: Mapping[str, Any]) -> Optional[tf.Tensor]:
+  """The time of a batch: the first of its `req_time`, seconds; None where the input has none."""
+  if "req_time" not in features:
+    return None
+  return tf.reshape(features["req_time"], [-1])[0]
+
+
+class CpuTraining:
+  """The functions of a task, wrapped for training with tables.
+
+  The constructor runs the task's model once in a throw-away graph to learn which tables it needs.
+
+  Args:
+    config: the job's settings; copied.
+    task: a NativeTask.
+    sync_backend: not supported yet.
+    also_supported: names of settings, of classes that derive from CpuTrainingConfig, that the caller acts upon.
+
+  Raises:
+    ValueError: a setting is invalid or not supported yet.
+  """
+
+  def __init__(
+    self,
+    config: CpuTrainingConfig,
+    task: Any,
+    sync_backend: Any = None,
+    also_supported: frozenset = frozenset(),
+  ):
+    check_training_config(config, also_supported)
+    if sync_backend is not None:
+      raise ValueError("CpuTraining: sync_backend is not supported yet; leave it None.")
+    self._config = copy.copy(config)
+    if not self._config.model_name:
+      name = task.p.metrics.deep_insight_name
+      self._config.model_name = name or f"di_name_{type(task).__name__}"
+    self._config.use_native_multi_hash_table = True
+    self._serving_config = dataclasses.replace(
+      self._config, embedding_prefetch_capacity=0, enable_embedding_postpush=False
+    )
+    self._task = task
+    with self._task_context():
+      self._feature_configs = collect_feature_configs(task, config.hashtable_init_capacity)
+
+  @property
+  def config(self) -> CpuTrainingConfig:
+    """The settings in force: while exporting those of serving."""
+    return self._serving_config if export_context.is_exporting() else self._config
+
+  @property
+  def task(self) -> Any:
+    """The wrapped task."""
+    return self._task
+
+  @property
+  def feature_configs(self) -> FeatureConfigs:
+    """The tables that the model needs."""
+    return self._feature_configs
+
+  def _task_context(self) -> Any:
+    return native_task_context.with_ctx(make_native_task_context(self._config))
+
+  def create_input_fn(self, mode: str) -> Callable[..., Any]:
+    """The task's input function, with a prefetching dataset."""
+
+    def input_fn(config: Any = None) -> Any:
+      with self._task_context():
+        result = call_with_accepted(self._task.create_input_fn(mode), mode=mode, config=config)
+      if isinstance(result, tf.data.Dataset):
+        result = result.prefetch(tf.data.AUTOTUNE)
+      return result
+
+    return input_fn
+
+  def create_serving_input_receiver_fn(self) -> Optional[Callable[[], Any]]:
+    """The task's receiver function, or None when it has none."""
+    receiver_fn = self._task.create_serving_input_receiver_fn()
+    if receiver_fn is None:
+      return None
+
+    def serving_input_receiver_fn() -> Any:
+      with self._task_context():
+        return receiver_fn()
+
+    return serving_input_receiver_fn
+
+  def create_model_fn(self) -> Callable[..., Any]:
+    """The task's model function over tables; the untouched one when the model has no embeddings."""
+    if not self._feature_configs.feature_to_table:
+      return self._task.create_model_fn()
+
+    def model_fn(features: Any, mode: str, config: Any, labels: Any = None) -> Any:
+      with self._task_context():
+        return _ModelBuilder(self, self._task, mode, config).build(features, labels)
+
+    return model_fn
+
+
+class _ModelBuilder:
+  """Builds one graph of a task's model.
+
+  Args:
+    training: the wrapped task's settings and tables.
+    task: the task.
+    mode: of the loop.
+    run_config: of the loop; gives `model_dir`.
+  """
+
+  def __init__(self, training: CpuTraining, task: Any, mode: str, run_config: Any):
+    self._training = training
+    self._config = training.config
+    self._feature_configs = training.feature_configs
+    self._task = task
+    self._mode = mode
+    self._model_dir = run_config.model_dir
+    self._hooks: List[tf.compat.v1.train.SessionRunHook] = []
+    # Looking ahead and pushing late exist to overlap training steps; elsewhere they would only be wrong.
+    self._trains = mode == ModeKeys.TRAIN and not export_context.is_exporting()
+    self._async_function_mgr = prefetch_queue.AsyncFunctionMgr(is_async=False)
+
+  def build(self, features: Any, labels: Any) -> tf_estimator.EstimatorSpec:
+    """The spec of the whole graph."""
+    split = split_features(features, self._feature_configs)
+    tables = create_tables(self._config, self._feature_configs)
+    embeddings = lookup_features(tables, split.fids, self._feature_configs)
+    capacity = self._config.embedding_prefetch_capacity if self._trains else 0
+    (embeddings, fids, dense, labels), queue = prefetch_queue.enqueue_dicts_with_queue_return(
+      (embeddings, split.fids, split.dense, labels), capacity=capacity
+    )
+    if queue is not None:
+      self._hooks.append(prefetch_queue.EnqueueHook(queue))
+      # The loop counts samples; counting those of the input would take batches away from the queue.
+      progress_hook.set_samples_per_step(samples_in(fids))
+    factory = TableFeatureFactory(
+      tables,
+      fids,
+      embeddings,
+      self._feature_configs,
+      self._async_function_mgr,
+      postpush=self._config.enable_embedding_postpush and self._trains,
+      req_time=get_req_time(dense),
+    )
+    spec = self._call_model_fn(factory, {**dense, **embeddings}, labels)
+    return spec if export_context.is_exporting() else self._with_hooks(spec)
+
+  def _call_model_fn(
+    self, factory: TableFeatureFactory, features: Dict[str, Any], labels: Any
+  ) -> tf_estimator.EstimatorSpec:
+    ctx = self._task.ctx
+    ctx.feature_factory, ctx.async_function_mgr = factory, self._async_function_mgr
+    try:
+      model_fn = self._task.create_model_fn()
+      with _variable_scope(self._config):
+        spec = call_with_accepted(
+          model_fn,
+          features=features,
+          labels=labels,
+          mode=self._mode,
+          config=tf_estimator.RunConfig(model_dir=self._model_dir),
+        )
+      return tf_estimator.EstimatorSpec.from_any(spec)
+    finally:
+      # They belong to this graph; a later one must not find them.
+      ctx.feature_factory, ctx.async_function_mgr = None, None
+
+  def _with_hooks(self, spec: tf_estimator.EstimatorSpec) -> tf_estimator.EstimatorSpec:
+    restore = _training_hooks.restore_hook(self._model_dir)
+    if self._mode == ModeKeys.EVAL:
+      return spec._replace(evaluation_hooks=(restore, *spec.evaluation_hooks))
+    if self._mode == ModeKeys.PREDICT:
+      return spec._replace(prediction_hooks=(restore, *spec.prediction_hooks))
+    scaffold = spec.scaffold
+    if scaffold.saver is None:
+      saver = _training_hooks.full_saver(self._config, self._model_dir)
+      scaffold = tf.compat.v1.train.Scaffold(saver=saver, copy_from_scaffold=scaffold)
+    savers = [
+      _training_hooks.full_saver_hook(
+        self._config, self._task, self._model_dir, scaffold, self._async_function_mgr, None
+      )
+    ]
+    dense_only = _training_hooks.dense_only_saver_hook(self._config, self._task, self._model_dir)
+    if dense_only is not None:
+      savers.append(dense_only)
+    worker_hooks = (session_hooks.SetCurrentSessionHook(), *self._hooks, *self._async_function_mgr.hooks)
+    return spec._replace(
+      scaffold=scaffold,
+      training_chief_hooks=(restore, *savers, *spec.training_chief_hooks),
+      training_hooks=(*worker_hooks, *spec.training_hooks),
+    )
+
+
+def _variable_scope(config: CpuTrainingConfig) -> Any:
+  """The scope of the model's variables: large ones made by `get_variable` are spread over the servers."""
+  scope = tf.compat.v1.get_variable_scope()
+  if not config.enable_variable_partition or export_context.is_exporting():
+    return tf.compat.v1.variable_scope(scope)
+  partitioner = tf.compat.v1.variable_axis_size_partitioner(
+    max_shard_bytes=131072, max_shards=config.num_ps or None
+  )
+  return tf.compat.v1.variable_scope(scope, custom_getter=_partitioning_getter(partitioner))
+
+
+def _partitioning_getter(partitioner: Callable[..., List[int]]) -> Callable[..., Any]:
+  """Passes `partitioner` on for variables that it cuts, so that all others stay ordinary variables."""
+
+  def custom_getter(getter: Any, *args: Any, **kwargs: Any) -> Any:
+    shape = kwargs.get("shape")
+    shape = tf.TensorShape(shape) if shape is not None else tf.TensorShape(None)
+    if kwargs.get("partitioner") is None and shape.is_fully_defined() and shape.rank:
+      parts = partitioner(shape=shape, dtype=tf.as_dtype(kwargs.get("dtype") or tf.float32))
+      if any(count > 1 for count in parts):
+        kwargs["partitioner"] = partitioner
+    return getter(*args, **kwargs)
+
+  return custom_getter

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hooks and savers that CpuTraining adds to a model: restore, checkpoint, export."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, List, Optional
+
+import tensorflow as tf
+
+from monolith.native_training import basic_restore_hook, multi_hash_table_ops, save_utils
+from monolith.native_training._training_config import CpuTrainingConfig
+from monolith.native_training.prefetch_queue import AsyncFunctionMgr
+
+__all__ = ["CHECKPOINT_BASENAME", "dense_only_saver_hook", "full_saver", "full_saver_hook", "restore_hook"]
+
+CHECKPOINT_BASENAME = "model.ckpt"
+
+# Without a period a checkpoint is written only when training ends.
+_NEVER_STEPS = 100_000_000
+# Beyond checkpoints_max_to_keep one checkpoint a day stays for good.
+_KEEP_EVERY_N_HOURS = 24
+
+_Hook = tf.compat.v1.train.SessionRunHook
+_Listener = tf.compat.v1.train.CheckpointSaverListener
+
+
+class _AsyncFlushListener(_Listener):
+  """Applies queued gradients before a save, so that the checkpoint holds what its step says."""
+
+  def __init__(self, async_function_mgr: AsyncFunctionMgr):
+    self._async_function_mgr = async_function_mgr
+
+  def before_save(self, session, global_step_value: int) -> None:
+    del global_step_value
+    self._async_function_mgr.flush(session)
+
+
+def restore_hook(model_dir: str) -> _Hook:
+  """Restores the tables from the checkpoint of the dense variables, before any other hook sees the session."""
+  basename = os.path.join(model_dir, CHECKPOINT_BASENAME)
+  return basic_restore_hook.CheckpointRestorerHook(
+    listeners=[multi_hash_table_ops.MultiHashTableCheckpointRestorerListener(basename)]
+  )
+
+
+def full_saver(config: CpuTrainingConfig, model_dir: str) -> save_utils.PartialRecoverySaver:
+  """The saver of all dense variables."""
+  return save_utils.PartialRecoverySaver(
+    sharded=True,
+    max_to_keep=config.checkpoints_max_to_keep,
+    keep_checkpoint_every_n_hours=_KEEP_EVERY_N_HOURS,
+    defer_build=True,
+    save_relative_paths=True,
+    model_dir=model_dir,
+  )
+
+
+def full_saver_hook(
+  config: CpuTrainingConfig,
+  task: Any,
+  model_dir: str,
+  scaffold: tf.compat.v1.train.Scaffold,
+  async_function_mgr: AsyncFunctionMgr,
+  export_listener: Optional[Callable[[], _Listener]],
+) -> _Hook:
+  """Writes tables and dense variables.
+
+  Args:
+    config: the job's settings.
+    task: its task, for the periods in `params.train`.
+    model_dir: directory of the checkpoints.
+    scaffold: holds the saver.
+    async_function_mgr: holds updates that are still queued.
+    export_listener: makes the listener that exports after a save; None exports nothing.
+  """
+  basename = os.path.join(model_dir, CHECKPOINT_BASENAME)
+  listeners: List[_Listener] = [
+    _AsyncFlushListener(async_function_mgr),
+    multi_hash_table_ops.MultiHashTableCheckpointSaverListener(basename),
+  ]
+  if export_listener is not None:
+    listeners.append(export_listener())
+  if config.feature_eviction_on_save:
+    listeners.append(multi_hash_table_ops.MultiHashTableRestorerSaverListener(basename))
+  secs, steps = config.save_checkpoints_secs, config.save_checkpoints_steps
+  if secs is None and steps is None:
+    secs, steps = task.p.train.save_checkpoints_secs, task.p.train.save_checkpoints_steps
+  if secs is not None and steps is not None:
+    raise ValueError(
+      f"params.train.save_checkpoints_secs={secs} and save_checkpoints_steps={steps} are both given; give one."
+    )
+  return save_utils.NoFirstSaveCheckpointSaverHook(
+    model_dir,
+    save_secs=secs,
+    save_steps=_NEVER_STEPS if secs is None and steps is None else steps,
+    scaffold=scaffold,
+    listeners=listeners,
+    tide_start_hour=config.tide_start_hour,
+    tide_start_minute=config.tide_start_minute,
+    tide_end_hour=config.tide_end_hour,
+    tide_end_minute=config.tide_end_minute,
+    tide_save_secs=config.tide_save_secs,
+    use_native_multi_hash_table=True,
+  )
+
+
+def dense_only_saver_hook(config: CpuTrainingConfig, task: Any, model_dir: str) -> Optional[_Hook]:
+  """Writes dense variables alone into `<model_dir>/dense_only`, or None when no period asks for it."""
+  secs = config.dense_only_save_checkpoints_secs
+  steps = config.dense_only_save_checkpoints_steps
+  if secs is None and steps is None:
+    secs = task.p.train.dense_only_save_checkpoints_secs
+    steps = task.p.train.dense_only_save_checkpoints_steps
+  if secs is None and steps is None:
+    return None
+  directory = os.path.join(model_dir, "dense_only")
+  saver = full_saver(config, directory)
+  # The loop's saver comes from the scaffold; this one must not be met as a second one in the collection.
+  saver.build()
+  return save_utils.NoFirstSaveCheckpointSaverHook(
+    directory,
+    save_secs=secs,
+    save_steps=steps,
+    saver=saver,
+    save_graph_def=False,
+    is_dense_only=True,
+    use_native_multi_hash_table=True,
+  )

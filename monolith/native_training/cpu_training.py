@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training tasks whose embeddings live in tables.
+
+    cpu_training.local_train(Ranker.params(), num_ps=2, model_dir=directory, remove_model_dir_if_exists=False)
+
+trains in this process, with parameter servers of its own if asked, writes checkpoints of tables and dense variables
+together, and resumes from the newest one.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import tempfile
+from typing import Any, Dict, List, Optional, Sequence
+
+import tensorflow as tf
+from absl import logging
+
+from monolith.native_training import save_utils, tf_estimator
+from monolith.native_training._collect_pass import FeatureConfigs
+from monolith.native_training._local_training import LocalTraining
+from monolith.native_training._training_config import (
+  CpuTrainingConfig,
+  DistributedCpuTrainingConfig,
+)
+from monolith.native_training._training_functions import (
+  CpuTraining,
+  get_req_time,
+  is_chief,
+  make_native_task_context,
+)
+from monolith.native_training.model_export.export_context import ExportMode
+
+__all__ = [
+  "CpuTraining",
+  "CpuTrainingConfig",
+  "DistributedCpuTrainingConfig",
+  "FeatureConfigs",
+  "create_exporter",
+  "get_req_time",
+  "is_chief",
+  "local_train",
+  "local_train_internal",
+  "make_config_backward_compatible",
+  "make_native_task_context",
+]
+
+# Belong to jobs of several processes, which are not built yet.
+_NOT_BUILT = frozenset(
+  (
+    "NodeAliveCheckerError",
+    "distributed_sync_train",
+    "distributed_train",
+    "init_sync_train_and_update_conf",
+    "local_feature_engineering_internal",
+  )
+)
+
+
+def __getattr__(name: str) -> Any:
+  if name in _NOT_BUILT:
+    raise AttributeError(f"cpu_training.{name} is not supported yet; use cpu_training.local_train.")
+  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def local_train(
+  params: Any,
+  num_ps: int = 0,
+  model_dir: Optional[str] = None,
+  steps: Optional[int] = 100,
+  save_checkpoints_steps: int = 50,
+  profiling: bool = False,
+  enable_embedding_prefetch: bool = True,
+  enable_embedding_postpush: bool = True,
+  remove_model_dir_if_exists: bool = True,
+  only_feature_engineering: bool = False,
+) -> tf_estimator.Estimator:
+  """Trains in this process.
+
+  Args:
+    params: the model's params, or a model object.
+    num_ps: parameter servers to start in this process; 0 keeps the tables local. Both train the same model.
+    model_dir: directory of checkpoints and summaries; `<tmp>/<user>/<name>` by default.
+    steps: steps to train; None trains until the input ends.
+    save_checkpoints_steps: steps between checkpoints.
+    profiling: not supported yet.
+    enable_embedding_prefetch: look the next step's embeddings up while a step runs. Its lookups then miss the updates of
+      that step.
+    enable_embedding_postpush: update tables while the next step runs. With this and the former off, a run repeats exactly.
+    remove_model_dir_if_exists: start afresh, deleting `model_dir`; False resumes from its newest checkpoint.
+    only_feature_engineering: not supported yet.
+
+  Returns:
+    The estimator, for its checkpoints and variable values.
+
+  Raises:
+    ValueError: a setting is not supported yet, or model_dir cannot be written.
+  """
+  if only_feature_engineering:
+    raise ValueError("local_train: only_feature_engineering is not supported yet; leave it False.")
+  name = _name_of(params)
+  if model_dir is None:
+    model_dir = os.path.join(tempfile.gettempdir(), getpass.getuser(), name)
+  model_dir = os.fspath(model_dir)
+  if remove_model_dir_if_exists and tf.io.gfile.exists(model_dir):
+    logging.info("Deleting %s to start afresh.", model_dir)
+    tf.io.gfile.rmtree(model_dir)
+  config = CpuTrainingConfig(
+    num_ps=num_ps,
+    save_checkpoints_steps=save_checkpoints_steps,
+    embedding_prefetch_capacity=1 if enable_embedding_prefetch else 0,
+    enable_embedding_postpush=enable_embedding_postpush,
+  )
+  make_config_backward_compatible(model_dir, config)
+  return local_train_internal(params, config, model_dir, steps=steps, profiling=profiling)
+
+
+def local_train_internal(
+  params: Any,
+  conf: CpuTrainingConfig,
+  model_dir: str,
+  steps: Optional[int] = 100,
+  profiling: bool = False,
+  user_hooks: Optional[Sequence[tf.compat.v1.train.SessionRunHook]] = None,
+) -> tf_estimator.Estimator:
+  """Trains in this process by `conf`; resumes from the newest checkpoint of `model_dir`.
+
+  Args:
+    params: the model's params, or a model object.
+    conf: the settings.
+    model_dir: directory of checkpoints and summaries.
+    steps: further steps to train; None trains until the input ends.
+    profiling: not supported yet.
+    user_hooks: hooks of the training loop.
+
+  Returns:
+    The estimator, for its checkpoints and variable values.
+
+  Raises:
+    ValueError: a setting is not supported yet, or model_dir cannot be written.
+  """
+  if profiling:
+    raise ValueError("profiling is not supported yet; leave it False.")
+  save_utils.check_writable(model_dir)
+  with LocalTraining(params, conf, model_dir) as training:
+    return training.train(steps=steps, hooks=user_hooks)
+
+
+def make_config_backward_compatible(model_dir: str, config: CpuTrainingConfig) -> None:
+  """Adapts `config` to the kind of tables that the checkpoints in `model_dir` hold.
+
+  Raises:
+    ValueError: they hold tables of one op each, which is not supported yet.
+  """
+  state = save_utils.get_monolith_checkpoint_state(model_dir)
+  # An operator may write the file to exempt checkpoints; then it says nothing of tables.
+  if state is None or not state.HasField("builtin_hash_table_type"):
+    return
+  if state.builtin_hash_table_type != type(state).MULTI_CUCKOO_HASH_MAP:
+    kind = type(state).HashTableType.Name(state.builtin_hash_table_type)
+    raise ValueError(
+      f"the checkpoints in {model_dir} hold tables of kind {kind}, which are not supported yet; only "
+      "MULTI_CUCKOO_HASH_MAP is."
+    )
+  config.use_native_multi_hash_table = True
+
+
+def create_exporter(
+  task: CpuTraining,
+  model_dir: str,
+  warmup_file: Optional[str],
+  export_dir_base: str,
+  dense_only: bool,
+  include_graphs: Optional[List[str]] = None,
+  export_context_list: Optional[List[Any]] = None,
+) -> Any:
+  """The exporter that the task's `serving` params ask for.
+
+  Args:
+    task: a CpuTraining, or a NativeTask for a model without tables.
+    model_dir: directory of the checkpoints.
+    warmup_file: warmup requests that go into the export.
+    export_dir_base: directory of exports, relative to model_dir or absolute.
+    dense_only: export the dense part only; distributed mode only.
+    include_graphs: names of the sub-models to export; distributed mode only.
+    export_context_list: makers of context managers that are entered while exporting.
+
+  Raises:
+    ValueError: the mode is not one of `ExportMode`, or cannot export what is asked.
+  """
+  from monolith.native_training.model_export import saved_model_exporters
+
+  serving = _serving_params(task)
+  arguments: Dict[str, Any] = {
+    "model_fn": task.create_model_fn(),
+    "model_dir": model_dir,
+    "export_dir_base": os.path.join(model_dir, export_dir_base),
+    "shared_embedding": serving.shared_embedding,
+    "warmup_file": warmup_file,
+    "export_context_list": export_context_list,
+  }
+  if serving.export_mode is ExportMode.STANDALONE:
+    if dense_only or include_graphs:
+      raise ValueError(
+        "a standalone export is one model: dense_only and include_graphs need "
+        "serving.export_mode=ExportMode.DISTRIBUTED."
+      )
+    return saved_model_exporters.StandaloneExporter(**arguments)
+  if serving.export_mode is ExportMode.DISTRIBUTED:
+    return saved_model_exporters.DistributedExporter(
+      **arguments, dense_only=dense_only, include_graphs=include_graphs
+    )
+  raise ValueError(
+    f"serving.export_mode is {serving.export_mode}; it must be ExportMode.STANDALONE or DISTRIBUTED."
+  )
+
+
+def _serving_params(task: Any) -> Any:
+  return (task.task if isinstance(task, CpuTraining) else task).p.serving
+
+
+def _name_of(params: Any) -> str:
+  name = params.name
+  if not name:
+    raise ValueError("the model's params have no name, which names its default model_dir; set params.name.")
+  return name
+

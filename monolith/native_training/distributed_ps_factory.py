@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the tables of a training job: local ones, or ones on parameter servers."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
+
+from monolith.native_training import distributed_ps
+from monolith.native_training import entry
+from monolith.native_training import multi_hash_table_ops
+
+import tensorflow as tf
+
+Configs = Dict[str, entry.HashTableConfigInstance]
+
+# Belong to layouts that are not built yet.
+_NOT_BUILT = frozenset([
+    'create_in_worker_multi_type_hash_table', 'create_in_worker_native_multi_hash_table',
+    'create_multi_type_hash_table', 'create_partitioned_hash_table'])
+
+
+def __getattr__(name: str):
+  if name in _NOT_BUILT:
+    raise AttributeError(f'distributed_ps_factory.{name} is not supported yet; use '
+                         f'create_native_multi_hash_table.')
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+class LocalMultiHashTable(multi_hash_table_ops.MultiHashTable):
+  """The tables of a job without parameter servers.
+
+  The bare MultiHashTable takes one optimizer step an occurrence of an id. A training step takes one
+  a distinct id, with the sum of its gradients, so that any number of servers trains the same tables.
+  """
+
+  def apply_gradients(self, slot_to_id_and_grad: Dict[str, Tuple[tf.Tensor, tf.Tensor]],
+                      global_step: tf.Tensor, req_time: Optional[tf.Tensor] = None,
+                      enable_dedup: bool = True) -> LocalMultiHashTable:
+    """One optimizer step for every distinct id; see MultiHashTable.apply_gradients."""
+    return super().apply_gradients(slot_to_id_and_grad, global_step, req_time=req_time,
+                                   enable_dedup=enable_dedup)
+
+
+class MultiHashTableFactory:
+  """Builds the tables of one parameter server after the other.
+
+  Args:
+    hash_filters: one a server; None lets all in.
+    sync_clients: one a server, or None for none.
+  """
+
+  def __init__(self, hash_filters: Sequence[Any], sync_clients: Optional[Sequence[Any]] = None):
+    self._hash_filters = hash_filters
+    self._sync_clients = sync_clients
+    self._cached: Optional[Tuple[Configs, multi_hash_table_ops.CachedConfig]] = None
+
+  def __call__(self, idx: int, configs: Configs) -> multi_hash_table_ops.MultiHashTable:
+    """The tables of server `idx`; the same configs are serialized once."""
+    if self._cached is None or self._cached[0] is not configs:
+      self._cached = (configs, multi_hash_table_ops.convert_to_cached_config(configs))
+    return multi_hash_table_ops.MultiHashTable.from_cached_config(
+        self._cached[1], hash_filter=self._hash_filters[idx],
+        sync_client=self._sync_clients[idx] if self._sync_clients else None,
+        name_suffix=str(idx))
+
+
+def _check_count(what: str, given: Optional[Sequence[Any]], num_ps: int) -> None:
+  expected = max(num_ps, 1)
+  if given is not None and len(given) != expected:
+    servers = f'{num_ps} parameter servers' if num_ps else 'the local table'
+    raise ValueError(f'create_native_multi_hash_table: {len(given)} {what} for {servers}; give '
+                     f'{expected}.')
+
+
+def create_native_multi_hash_table(
+    num_ps: int, slot_to_config: Configs, hash_filters: Sequence[Any],
+    sync_clients: Optional[Sequence[Any]] = None, max_rpc_deadline_millis: int = 30
+) -> Union[LocalMultiHashTable, distributed_ps.DistributedMultiTypeHashTable]:
+  """All slots' tables, in this process or on `num_ps` servers.
+
+  Args:
+    num_ps: 0 for a local table without name suffix.
+    slot_to_config: what each slot's vectors are made of.
+    hash_filters: one a server, one for a local table.
+    sync_clients: likewise, or None.
+    max_rpc_deadline_millis: for calls between exported models.
+
+  Raises:
+    ValueError: the lists do not have that length, or num_ps is negative.
+  """
+  if num_ps < 0:
+    raise ValueError(f'create_native_multi_hash_table: num_ps is {num_ps}; 0 means local.')
+  _check_count('hash filters', hash_filters, num_ps)
+  _check_count('sync clients', sync_clients, num_ps)
+  if num_ps == 0:
+    return LocalMultiHashTable.from_configs(
+        slot_to_config, hash_filter=hash_filters[0],
+        sync_client=sync_clients[0] if sync_clients else None)
+  return distributed_ps.DistributedMultiTypeHashTable(
+      num_ps, slot_to_config, MultiHashTableFactory(hash_filters, sync_clients),
+      max_rpc_deadline_millis=max_rpc_deadline_millis)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Features of a model: slots, slices, columns, and the two factories that stand behind them.
+
+The user's model function runs twice: against `DummyFeatureFactory`, which records the tables it needs, and against a
+`FeatureFactoryFromEmbeddings`, which answers from embeddings looked up in those tables.
+"""
+
+from __future__ import annotations
+
+from monolith.native_training._feature_collect import (
+  DummyFeatureEmbTable,
+  DummyFeatureFactory,
+  SliceConfig,
+  TableConfig,
+)
+from monolith.native_training._feature_slices import (
+  EmbeddingFeatureEmbTable,
+  FeatureFactoryFromEmbeddings,
+  create_embedding_slices,
+  slice_key,
+)
+from monolith.native_training._feature_slots import (
+  DEFAULT_EXPIRE_TIME,
+  FeatureColumn,
+  FeatureEmbTable,
+  FeatureFactory,
+  FeatureSlice,
+  FeatureSlot,
+  FeatureSlotConfig,
+)
+
+FeatureColumnV1 = FeatureColumn
+
+__all__ = [
+  "DEFAULT_EXPIRE_TIME",
+  "DummyFeatureEmbTable",
+  "DummyFeatureFactory",
+  "EmbeddingFeatureEmbTable",
+  "FeatureColumn",
+  "FeatureColumnV1",
+  "FeatureEmbTable",
+  "FeatureFactory",
+  "FeatureFactoryFromEmbeddings",
+  "FeatureSlice",
+  "FeatureSlot",
+  "FeatureSlotConfig",
+  "SliceConfig",
+  "TableConfig",
+  "create_embedding_slices",
+  "slice_key",
+]

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Things of which a graph has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
+import tensorflow as tf
+
+T = TypeVar("T")
+
+_COLLECTION = "monolith_graph_meta"
+
+
+def get_meta(key: str, factory: Callable[[], T]) -> T:
+  """Returns the default graph's object of that key, which `factory` makes the first time."""
+  collection = tf.compat.v1.get_collection_ref(_COLLECTION)
+  if not collection:
+    collection.append({})
+  metas = collection[0]
+  if key not in metas:
+    metas[key] = factory()
+  return metas[key]

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remembers, beside the exports of a model, which of them exist and of which step they are."""
+
+from __future__ import annotations
+
+import os
+
+import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
+from google.protobuf import text_format
+from monolith.native_training.model_export import export_pb2
+
+import tensorflow as tf
+
+_ExportSaverListenerStateFile = 'ExportSaverListenerState'
+
+
+def get_export_saver_listener_state(export_dir_base: str) -> export_pb2.ServingModelState:
+  """The state that `export_dir_base` holds; an empty one where there is none.
+
+  Raises:
+    ValueError: the file is no text-format ServingModelState.
+  """
+  path = os.path.join(export_dir_base, _ExportSaverListenerStateFile)
+  state = export_pb2.ServingModelState()
+  if not tf.io.gfile.exists(path):
+    return state
+  with tf.io.gfile.GFile(path) as file:
+    text = file.read()
+  try:
+    return text_format.Merge(text, state)
+  except text_format.ParseError as error:
+    raise ValueError(f'{path} is no ServingModelState ({error}); delete it, and the exports it listed '
+                     f'are no longer pruned.') from error
+
+
+def overwrite_export_saver_listener_state(export_dir_base: str,
+                                          state: export_pb2.ServingModelState) -> None:
+  """Writes the state in one piece; the directory is created where it is missing."""
+  tf.io.gfile.makedirs(export_dir_base)
+  path = os.path.join(export_dir_base, _ExportSaverListenerStateFile)
+  with tf.io.gfile.GFile(path + '-tmp', 'w') as file:
+    file.write(text_format.MessageToString(state))
+  tf.io.gfile.rename(path + '-tmp', path, overwrite=True)

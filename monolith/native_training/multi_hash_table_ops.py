@@ -1,0 +1,504 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several named embedding tables behind one resource: one op reads or writes all of them.
+
+A write returns a shallow copy of the table; reads made through the copy are ordered after the write:
+
+    table = MultiHashTable.from_configs({"user": config, "item": config})
+    table = table.assign_add({"user": (ids, values)})
+    embeddings = table.lookup({"user": ids})["user"]          # [len(ids), dim], after the write
+
+In graphs, the session must run `table.initializer` (or the local resources' initializer) first. Eagerly, the tables
+exist at once.
+"""
+
+from __future__ import annotations
+
+import abc
+import copy
+import itertools
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from monolith.native_training import distributed_serving_ops
+from monolith.native_training import entry
+from monolith.native_training import graph_meta
+from monolith.native_training import hash_filter_ops
+from monolith.native_training import multi_hash_table_ops_pb2
+from monolith.native_training import multi_type_hash_table
+from monolith.native_training._multi_table_config import CachedConfig, convert_to_cached_config, infer_dims
+from monolith.native_training._stacked_ids import concat_1d_tensors, flatten_n_tensors, get_list_from_flat_value
+from monolith.native_training.model_export import export_context
+from monolith.native_training.runtime.ops import gen_monolith_ops
+
+import tensorflow as tf
+from tensorflow.python.framework import ops as framework_ops
+from tensorflow.python.ops import resources
+
+__all__ = [
+  "CachedConfig",
+  "MultiHashTable",
+  "MultiHashTableCheckpointRestorerListener",
+  "MultiHashTableCheckpointSaverListener",
+  "MultiHashTableMetadata",
+  "MultiHashTableRestorerSaverListener",
+  "RawMultiTypeHashTable",
+  "concat_1d_tensors",
+  "convert_to_cached_config",
+  "flatten_n_tensors",
+  "get_list_from_flat_value",
+  "infer_dims",
+]
+
+_MULTI_HASH_TABLE_GRAPH_KEY = "monolith_multi_hash_tables"
+_TIMEOUT_IN_MS = 3600000
+_SHARED_NAME_PREFIX = "MonolithMultiHashTable_"
+_eager_number = itertools.count()
+
+IdsAndValues = Mapping[str, tuple[tf.Tensor, tf.Tensor]]
+
+
+class MultiHashTableMetadata:
+  """Names of the tables that a graph has already."""
+
+  def __init__(self) -> None:
+    self.name_set: set[str] = set()
+
+
+class RawMultiTypeHashTable(abc.ABC):
+  """Tables that take ids as one ragged tensor and values flat."""
+
+  @abc.abstractmethod
+  def get_ragged_id(self, slot_to_id: Mapping[str, tf.Tensor]) -> tf.RaggedTensor:
+    """One row of ids a table, in sorted name order; absent slots are empty rows."""
+
+  @abc.abstractmethod
+  def get_flat_value(self, slot_to_value: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """The values of all tables in sorted name order, flat."""
+
+  @abc.abstractmethod
+  def get_embeddings(self, ragged_id: tf.RaggedTensor, value: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Cuts flat values into `[ids, dim]` for each table."""
+
+  @abc.abstractmethod
+  def raw_lookup(self, ragged_id: tf.RaggedTensor) -> tf.Tensor:
+    """Reads embeddings, float32 flat; absent fids give zeros."""
+
+  @abc.abstractmethod
+  def raw_apply_gradients(
+    self, ragged_id: tf.RaggedTensor, flat_grad: tf.Tensor, global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor] = None, enable_dedup: bool = False,
+  ) -> RawMultiTypeHashTable:  # fmt: skip
+    """Takes optimizer steps."""
+
+  @abc.abstractmethod
+  def raw_assign(
+    self, ragged_id: tf.RaggedTensor, flat_value: tf.Tensor, req_time: Optional[tf.Tensor] = None
+  ) -> RawMultiTypeHashTable:
+    """Overwrites embeddings."""
+
+
+def _shared_name(name_suffix: str) -> str:
+  name = _SHARED_NAME_PREFIX + name_suffix
+  if tf.executing_eagerly():
+    # Eager resources of a name live as long as the process; no two tables may meet in one.
+    return f"{name}/eager_{next(_eager_number)}"
+  meta = graph_meta.get_meta("multi_hash_table_metadata", MultiHashTableMetadata)
+  if name in meta.name_set:
+    raise ValueError(f"the graph has a multi hash table {name!r} already; give this one another name_suffix.")
+  meta.name_set.add(name)
+  return name
+
+
+def _time(req_time: Optional[tf.Tensor]) -> tf.Tensor:
+  return tf.constant(0, tf.int64) if req_time is None else tf.cast(req_time, tf.int64)
+
+
+def _graph_seed() -> int:
+  """The seed set by `tf.random.set_seed` or on the graph; 0 without one."""
+  seed = tf.compat.v1.random.get_seed(None)[0]
+  return int(seed or 0)
+
+
+class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeHashTable):
+  """Named tables behind one resource.
+
+  Use `from_configs`, `from_cached_config` or `from_proto` to make one.
+
+  Args:
+    cc: the tables.
+    hash_filter: handle of the occurrence filter; default one that admits everything.
+    sync_client: handle of the parameter-sync client; default one that sends nothing.
+    learning_rate_list: rates of all slices in sorted table order; default what the configs say.
+    name_suffix: the resource is shared as `MonolithMultiHashTable_<suffix>`, which is also the name of its files.
+    saver_parallel: number of files of a save; below 1 the save decides by size.
+    table_proto: makes a table that stands for one of another graph.
+    import_scope: the name scope under which that graph was imported.
+    device: where the tables live; servers add their job and task.
+
+  Raises:
+    ValueError: the graph has a table of that suffix.
+  """
+
+  def __init__(
+    self,
+    cc: Optional[CachedConfig] = None,
+    hash_filter: Optional[tf.Tensor] = None,
+    sync_client: Optional[tf.Tensor] = None,
+    learning_rate_list: Optional[list[Any]] = None,
+    name_suffix: str = "",
+    saver_parallel: int = -1,
+    table_proto: Optional[multi_hash_table_ops_pb2.MultiHashTableProto] = None,
+    import_scope: Optional[str] = None,
+    device: str = "/device:CPU:0",
+  ):
+    if table_proto is not None:
+      self._init_from_proto(table_proto, import_scope)
+      return
+    if cc is None:
+      raise ValueError("MultiHashTable: neither cc nor table_proto is given; use MultiHashTable.from_configs.")
+    self._configs = cc.configs
+    self._table_names = list(cc.table_names)
+    self._dims = list(cc.dims)
+    self._slot_expire_time_config = cc.slot_expire_time_config
+    self._saver_parallel = saver_parallel
+    self._shared_name = _shared_name(name_suffix)
+    self._learning_rate_list = learning_rate_list
+    with tf.device(device):
+      self._create(cc, hash_filter, sync_client)
+      trains = not tf.executing_eagerly() and not export_context.is_exporting()
+      self._learning_rate_tensor = self._current_learning_rates() if trains else None
+    if not tf.executing_eagerly():
+      tf.compat.v1.add_to_collection(_MULTI_HASH_TABLE_GRAPH_KEY, self)
+
+  def _create(self, cc: CachedConfig, hash_filter: Optional[tf.Tensor], sync_client: Optional[tf.Tensor]) -> None:
+    if hash_filter is None:
+      hash_filter = hash_filter_ops.create_dummy_hash_filter()
+    if sync_client is None:
+      sync_client = distributed_serving_ops.create_dummy_sync_client()
+    created = gen_monolith_ops.create_monolith_multi_hash_table(
+      tf.constant(cc.mconfig), hash_filter, sync_client, seed=_graph_seed(), shared_name=self._shared_name
+    )
+    if tf.executing_eagerly():
+      self._handle, self._initializer = created, None
+      return
+    self._handle = gen_monolith_ops.read_monolith_multi_hash_table(shared_name=self._shared_name)
+    self._initializer = created.op
+    # A local resource: every session creates it, also one that restores and so never runs the global initializer.
+    resources.register_resource(
+      self._handle, self._initializer, gen_monolith_ops.is_hash_table_initialized(self._handle), is_shared=False
+    )
+
+  @classmethod
+  def from_cached_config(
+    cls,
+    cc: CachedConfig,
+    hash_filter: Optional[tf.Tensor] = None,
+    sync_client: Optional[tf.Tensor] = None,
+    name_suffix: str = "",
+    saver_parallel: int = -1,
+  ) -> MultiHashTable:
+    """Makes the tables of a serialized configuration."""
+    return cls(cc, hash_filter, sync_client, name_suffix=name_suffix, saver_parallel=saver_parallel)
+
+  @classmethod
+  def from_configs(
+    cls,
+    configs: Mapping[str, entry.HashTableConfigInstance],
+    hash_filter: Optional[tf.Tensor] = None,
+    sync_client: Optional[tf.Tensor] = None,
+    name_suffix: str = "",
+    saver_parallel: int = -1,
+  ) -> MultiHashTable:
+    """Makes a table for every name of `configs`.
+
+    Raises:
+      ValueError: a table has no slices, or not one learning rate for each.
+    """
+    cc = convert_to_cached_config(dict(configs))
+    return cls.from_cached_config(cc, hash_filter, sync_client, name_suffix, saver_parallel)
+
+  # Properties.
+
+  @property
+  def table_names(self) -> list[str]:
+    """Sorted."""
+    return self._table_names
+
+  @property
+  def handle(self) -> tf.Tensor:
+    return self._handle
+
+  @property
+  def shared_name(self) -> str:
+    """Name of the resource and of its files."""
+    return self._shared_name
+
+  @property
+  def saver_parallel(self) -> int:
+    return self._saver_parallel
+
+  @property
+  def initializer(self) -> Optional[tf.Operation]:
+    """Creates the tables; None for one made eagerly, which exists already."""
+    return self._initializer
+
+  def get_table_dim_sizes(self) -> list[int]:
+    """Embedding widths in the order of `table_names`."""
+    return self._dims
+
+  def as_op(self, name: Optional[str] = None) -> tf.Operation:
+    """The op that made this copy's handle: it has run when the write behind this copy has."""
+    del name
+    return self._handle.op
+
+  # Dicts of slot -> tensors.
+
+  def lookup(self, slot_to_id: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Reads embeddings: for each slot asked `[n, dim]` of its int64 ids `[n]`. Absent fids give zeros.
+
+    Raises:
+      KeyError: there is no such slot.
+    """
+    self._check_slots(slot_to_id)
+    ragged_id = self.get_ragged_id(slot_to_id)
+    embeddings = self.get_embeddings(ragged_id, self.raw_lookup(ragged_id))
+    return {slot: embeddings[slot] for slot in slot_to_id}
+
+  def lookup_entry(self, slot_to_id: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Reads whole entries: for each slot asked serialized EntryDumps `[n]`, empty where the fid is absent.
+
+    Raises:
+      KeyError: there is no such slot.
+    """
+    self._check_slots(slot_to_id)
+    ragged_id = self.get_ragged_id(slot_to_id)
+    entries = gen_monolith_ops.monolith_multi_hash_table_lookup_entry(
+      self._handle, ragged_id.values, ragged_id.row_splits
+    )
+    rows = tf.split(entries, ragged_id.row_lengths(), num=len(self._table_names))
+    by_name = dict(zip(self._table_names, rows))
+    return {slot: by_name[slot] for slot in slot_to_id}
+
+  def assign(
+    self,
+    slot_to_id_and_value: IdsAndValues,
+    req_time: Optional[tf.Tensor] = None,
+    enable_inter_table_parallelism: bool = False,
+  ) -> MultiHashTable:
+    """Overwrites embeddings; `req_time` is int64 seconds. Tables are always written in parallel.
+
+    Raises:
+      KeyError: there is no such slot.
+    """
+    del enable_inter_table_parallelism
+    return self.raw_assign(*self._raw_arguments(slot_to_id_and_value), req_time=req_time)
+
+  def assign_add(self, slot_to_id_and_value: IdsAndValues, req_time: Optional[tf.Tensor] = None) -> MultiHashTable:
+    """Adds to embeddings; fresh entries are initialised first.
+
+    Raises:
+      KeyError: there is no such slot.
+    """
+    ragged_id, flat_value = self._raw_arguments(slot_to_id_and_value)
+    return self._copy_with(
+      gen_monolith_ops.monolith_multi_hash_table_assign_add(
+        self._handle, ragged_id.values, ragged_id.row_splits, flat_value, _time(req_time)
+      )
+    )
+
+  def apply_gradients(
+    self,
+    slot_to_id_and_grad: IdsAndValues,
+    global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor] = None,
+    enable_dedup: bool = False,
+  ) -> MultiHashTable:
+    """Takes optimizer steps: one an occurrence, or with `enable_dedup` one a fid with its gradients summed.
+
+    Raises:
+      KeyError: there is no such slot.
+    """
+    ragged_id, flat_grad = self._raw_arguments(slot_to_id_and_grad)
+    return self.raw_apply_gradients(ragged_id, flat_grad, global_step, req_time=req_time, enable_dedup=enable_dedup)
+
+  def reinitialize(self, slot: str, ids: tf.Tensor) -> tuple[MultiHashTable, tf.Tensor]:
+    """Gives fids first values again; beside the table int32 status: 1 existed, 0 inserted, all -1 for no such slot."""
+    handle, status = gen_monolith_ops.monolith_multi_hash_table_reinitialize(
+      self._handle, slot, tf.cast(tf.convert_to_tensor(ids), tf.int64)
+    )
+    return self._copy_with(handle), status
+
+  # Ragged ids and flat values.
+
+  def get_ragged_id(self, slot_to_id: Mapping[str, tf.Tensor]) -> tf.RaggedTensor:
+    empty = tf.zeros([0], tf.int64)
+    rows = [slot_to_id.get(name) for name in self._table_names]
+    rows = [empty if row is None else tf.reshape(tf.cast(row, tf.int64), [-1]) for row in rows]
+    return concat_1d_tensors(*rows)
+
+  def get_flat_value(self, slot_to_value: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Values in sorted name order, flat; slots that these tables lack are left out: other servers may have them."""
+    values = [slot_to_value[name] for name in self._table_names if name in slot_to_value]
+    if not values:
+      return tf.zeros([0], tf.float32)
+    return flatten_n_tensors(*[tf.cast(value, tf.float32) for value in values])
+
+  def get_embeddings(self, ragged_id: tf.RaggedTensor, value: tf.Tensor) -> dict[str, tf.Tensor]:
+    return dict(zip(self._table_names, get_list_from_flat_value(ragged_id, self._dims, value)))
+
+  def raw_lookup(self, ragged_id: tf.RaggedTensor) -> tf.Tensor:
+    return gen_monolith_ops.monolith_multi_hash_table_lookup(self._handle, ragged_id.values, ragged_id.row_splits)
+
+  def raw_apply_gradients(
+    self,
+    ragged_id: tf.RaggedTensor,
+    flat_grad: tf.Tensor,
+    global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor] = None,
+    enable_dedup: bool = False,
+  ) -> MultiHashTable:
+    rates = self._learning_rate_tensor
+    return self._copy_with(
+      gen_monolith_ops.monolith_multi_hash_table_optimize(
+        self._handle,
+        ragged_id.values,
+        ragged_id.row_splits,
+        flat_grad,
+        self._current_learning_rates() if rates is None else rates,
+        _time(req_time),
+        tf.cast(global_step, tf.int64),
+        enable_dedup=enable_dedup,
+      )
+    )
+
+  def raw_assign(
+    self, ragged_id: tf.RaggedTensor, flat_value: tf.Tensor, req_time: Optional[tf.Tensor] = None
+  ) -> MultiHashTable:
+    return self._copy_with(
+      gen_monolith_ops.monolith_multi_hash_table_assign(
+        self._handle, ragged_id.values, ragged_id.row_splits, flat_value, _time(req_time)
+      )
+    )
+
+  # Files.
+
+  def save(self, basename: str | tf.Tensor) -> MultiHashTable:
+    """Writes one consistent cut of all tables to `<basename>-00000-of-0000N` and `<basename>.meta-...`."""
+    return self._copy_with(
+      gen_monolith_ops.monolith_multi_hash_table_save(self._handle, basename, nshards=self._saver_parallel)
+    )
+
+  def restore(self, basename: str | tf.Tensor, shard_index: int = 0, num_shards: int = 1) -> MultiHashTable:
+    """Replaces what the tables hold by what was saved.
+
+    Args:
+      basename: string, scalar or `[n]`: what was saved under several names is put together.
+      shard_index: which shard these tables are.
+      num_shards: only fids with unsigned(fid) mod num_shards == shard_index are kept.
+    """
+    return self._copy_with(
+      gen_monolith_ops.monolith_multi_hash_table_restore(
+        self._handle, basename, shard_index=shard_index, num_shards=num_shards
+      )
+    )
+
+  def feature_stat(self, basename: str | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the names (string `[t]`) and entry counts (uint64 `[t]`) of saved tables."""
+    return gen_monolith_ops.monolith_multi_hash_table_feature_stat(basename)
+
+  # Meta graphs.
+
+  def to_proto(self, export_scope: Optional[str] = None) -> Optional[multi_hash_table_ops_pb2.MultiHashTableProto]:
+    """Describes this table by the names of its tensors; None if it lies outside `export_scope`."""
+    if export_scope and not self._handle.name.startswith(export_scope):
+      return None
+    proto = multi_hash_table_ops_pb2.MultiHashTableProto(
+      dims=self._dims,
+      slot_expire_time_config=self._slot_expire_time_config,
+      table_names=self._table_names,
+      shared_name=self._shared_name,
+      saver_parallel=self._saver_parallel,
+      initializer_op=framework_ops.strip_name_scope(self._initializer.name, export_scope),
+      handle_tensor=framework_ops.strip_name_scope(self._handle.name, export_scope),
+    )
+    if self._learning_rate_tensor is not None:
+      proto.learning_rate_tensor = framework_ops.strip_name_scope(self._learning_rate_tensor.name, export_scope)
+    return proto
+
+  @classmethod
+  def from_proto(
+    cls, table_proto: multi_hash_table_ops_pb2.MultiHashTableProto, import_scope: Optional[str] = None
+  ) -> MultiHashTable:
+    """Makes a table that stands for the described one of the default graph."""
+    return cls(table_proto=table_proto, import_scope=import_scope)
+
+  def _init_from_proto(
+    self, proto: multi_hash_table_ops_pb2.MultiHashTableProto, import_scope: Optional[str]
+  ) -> None:
+    graph = tf.compat.v1.get_default_graph()
+
+    def element(name: str) -> Any:
+      return graph.as_graph_element(framework_ops.prepend_name_scope(name, import_scope))
+
+    self._configs: Mapping[str, entry.HashTableConfigInstance] = {}
+    self._dims = list(proto.dims)
+    self._table_names = list(proto.table_names)
+    self._slot_expire_time_config = proto.slot_expire_time_config
+    self._shared_name = proto.shared_name
+    self._saver_parallel = proto.saver_parallel
+    self._initializer = element(proto.initializer_op)
+    self._handle = element(proto.handle_tensor)
+    self._learning_rate_list = None
+    self._learning_rate_tensor = element(proto.learning_rate_tensor) if proto.learning_rate_tensor else None
+
+  # Helpers.
+
+  def _current_learning_rates(self) -> tf.Tensor:
+    """Float32, one rate a slice in sorted table order."""
+    if self._learning_rate_list is not None:
+      return tf.stack([tf.cast(rate, tf.float32) for rate in self._learning_rate_list])
+    rates = []
+    for name in self._table_names:
+      tensor = self._configs[name].learning_rate_tensor
+      graph = tf.compat.v1.get_default_graph()
+      if tensor is not None and (tf.executing_eagerly() or getattr(tensor, "graph", None) is graph):
+        rates.append(tf.reshape(tensor, [-1]))
+      else:
+        rates.append(self._configs[name].call_learning_rate_fns())
+    return tf.concat(rates, axis=0)
+
+  def _check_slots(self, slots: Mapping[str, Any]) -> None:
+    for slot in slots:
+      if slot not in self._table_names:
+        known = ", ".join(self._table_names)
+        raise KeyError(
+          f"multi hash table {self._shared_name!r} has slots {known}, not {slot}; add it to the configs or drop it "
+          "from the call."
+        )
+
+  def _raw_arguments(self, slot_to_id_and_value: IdsAndValues) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    self._check_slots(slot_to_id_and_value)
+    ids = {slot: pair[0] for slot, pair in slot_to_id_and_value.items()}
+    values = {slot: pair[1] for slot, pair in slot_to_id_and_value.items()}
+    return self.get_ragged_id(ids), self.get_flat_value(values)
+
+  def _copy_with(self, handle: tf.Tensor) -> MultiHashTable:
+    copied = copy.copy(self)
+    copied._handle = handle
+    return copied
+
+
+framework_ops.register_proto_function(
+  _MULTI_HASH_TABLE_GRAPH_KEY,
+  proto_type=multi_hash_table_ops_pb2.MultiHashTableProto,
+  to_proto=MultiHashTable.to_proto,
+  from_proto=MultiHashTable.from_proto,
+)
+framework_ops.NotDifferentiable("IsHashTableInitialized")
+
+# The listeners work on the tables of a graph's collection, so they come last.
+from monolith.native_training._multi_table_listeners import (  # noqa: E402
+  MultiHashTableCheckpointRestorerListener,
+  MultiHashTableCheckpointSaverListener,
+  MultiHashTableRestorerSaverListener,
+)
