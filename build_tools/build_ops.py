@@ -207,9 +207,12 @@ def main() -> int:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("-j", "--jobs", type=int, default=None, help="files compiled at once")
   arguments = parser.parse_args()
+  sys.path.insert(0, str(ROOT / "build_tools"))
+  import protos
+
   try:
     print(build(jobs=arguments.jobs).relative_to(ROOT))
-  except BuildError as error:
+  except (BuildError, protos.ProtoError) as error:
     print(f"error: {error}", file=sys.stderr)
     return 1
   return 0

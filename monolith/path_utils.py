@@ -18,7 +18,9 @@ def _base_of(path: str) -> str:
       if os.path.exists(os.path.join(base, _PACKAGE)):
         return base
       raise ValueError(f"{path} should lie below {base}, but that directory has no {_PACKAGE}; reinstall the package.")
-  raise ValueError(f"{path} has none of {', '.join(m for m, _ in _MARKS)} above it; import the package from its own directory.")
+  raise ValueError(
+    f"{path} has none of {', '.join(m for m, _ in _MARKS)} above it; import the package from its own directory."
+  )
 
 
 def find_main() -> str:

@@ -75,11 +75,11 @@ def CopyRecursively(src: str, dst: str, max_workers: int = 1, skip_nonexist: boo
     return
   if tf.io.gfile.exists(dst):
     tf.io.gfile.rmtree(dst)
-  pairs = []
+  pairs: list[tuple[str, str]] = []
   for directory, _, files in tf.io.gfile.walk(src):
     target = os.path.join(dst, os.path.relpath(directory, src)) if directory.rstrip("/") != src.rstrip("/") else dst
     tf.io.gfile.makedirs(target)
     pairs += [(os.path.join(directory, f), os.path.join(target, f)) for f in files]
   with concurrent.futures.ThreadPoolExecutor(max_workers) as pool:
     # list() waits for all of them and raises what a copy raised.
-    list(pool.map(lambda p: CopyFile(*p, skip_nonexist=skip_nonexist, max_retries=max_retries), pairs))
+    list(pool.map(lambda p: CopyFile(p[0], p[1], skip_nonexist=skip_nonexist, max_retries=max_retries), pairs))

@@ -84,10 +84,15 @@ class MovieLens:
     found = ((movie, _YEAR.search(title)) for movie, title in self.titles.items())
     return {movie: int(match.group(1)) for movie, match in found if match}
 
-  def take(self, rows: np.ndarray) -> 'MovieLens':
+  def take(self, rows: np.ndarray) -> MovieLens:
     """The same movies with only the given ratings (indices or a bool mask, [n])."""
     return dataclasses.replace(self, users=self.users[rows], movies=self.movies[rows],
                                ratings=self.ratings[rows], timestamps=self.timestamps[rows])
+
+  def first_users(self, number: int) -> MovieLens:
+    """Only the ratings of the `number` users with the smallest numbers."""
+    users = np.unique(self.users)[:number]
+    return self.take(np.isin(self.users, users))
 
 
 class _Source:
@@ -128,7 +133,7 @@ class _Source:
 
 def _files_of_folder(path: str) -> Dict[str, str]:
   """Base name -> path below `path`; one level of folders is looked into, the top one wins."""
-  files = {}
+  files: Dict[str, str] = {}
   for child in sorted(os.listdir(path)):
     inner = os.path.join(path, child)
     if os.path.isdir(inner):
@@ -206,7 +211,7 @@ def _read_ratings(source: _Source, layout: _Layout) -> Tuple[np.ndarray, ...]:
     for block in _blocks_of_lines(file):
       table, num_lines = _parse_block(block, layout.delimiter, where, line_number)
       for column, values, dtype in zip(columns, table.T,
-                                       (np.int32, np.int32, np.float32, np.int64)):
+                                       (np.int32, np.int32, np.float32, np.int64), strict=True):
         column.append(values.astype(dtype))
       line_number += num_lines
   if not columns[0]:
@@ -246,7 +251,7 @@ def _parse_block(block: bytes, delimiter: bytes, where: str,
     block, delimiter = block.replace(b'::', b','), b','
   table = _parse_fast(block, delimiter)
   if table is None:
-    _raise_broken_line(block, delimiter, where, first_line)
+    raise _broken_line(block, delimiter, where, first_line)
   return table, len(table)
 
 
@@ -281,7 +286,8 @@ def _plausible(table: np.ndarray) -> np.ndarray:
   return whole & ids & (rating >= 0) & (rating <= 5) & (time >= 0) & (time < 2**53)
 
 
-def _raise_broken_line(block: bytes, delimiter: bytes, where: str, first_line: int) -> None:
+def _broken_line(block: bytes, delimiter: bytes, where: str, first_line: int) -> ValueError:
+  """Names the first line of a block that cannot be read."""
   for offset, line in enumerate(block.split(b'\n')[:-1]):
     fields = line.split(delimiter)
     try:
@@ -289,11 +295,11 @@ def _raise_broken_line(block: bytes, delimiter: bytes, where: str, first_line: i
     except ValueError:
       good = False
     if not good:
-      raise ValueError(f'{where}, line {first_line + offset}: {_shown(line)} is not '
+      return ValueError(f'{where}, line {first_line + offset}: {_shown(line)} is not '
                        f'"user{delimiter.decode()}movie{delimiter.decode()}rating'
                        f'{delimiter.decode()}seconds" with a rating between 0 and 5; repair or '
                        f'delete the line.')
-  raise ValueError(f'{where}, lines from {first_line} on: the numbers cannot be read; download the '
+  return ValueError(f'{where}, lines from {first_line} on: the numbers cannot be read; download the '
                    f'data set again.')
 
 
@@ -348,4 +354,4 @@ def _ml100k_fields(line: str) -> list:
   flags = row[5:]
   if len(flags) != len(_ML100K_GENRES) or not set(flags) <= {'0', '1'}:
     return row[:1]
-  return [row[0], row[1], [name for name, flag in zip(_ML100K_GENRES, flags) if flag == '1']]
+  return [row[0], row[1], [name for name, flag in zip(_ML100K_GENRES, flags, strict=True) if flag == '1']]

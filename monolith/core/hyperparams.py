@@ -341,12 +341,12 @@ class InstantiableParams(Params):
     """Constructs the class.
 
     A class whose constructor takes exactly `params`, and which has `params` itself, gets these Params. Any other class
-    gets by keyword what its constructor names: from here, or else from Params nested here. Settings of its bases (such as
-    a Keras layer's `name`, `dtype` and `trainable`) go through its `**kwargs` where they are set.
+    gets by keyword what its constructor names: from here, or else from Params nested here. Settings of its bases (such
+    as a Keras layer's `name`, `dtype` and `trainable`) go through its `**kwargs` where they are set.
 
     Raises:
-      ValueError: `cls` is not set; two nested Params disagree about an argument; or a setting differs from its default but
-        the constructor has no way to take it.
+      ValueError: `cls` is not set; two nested Params disagree about an argument; or a setting differs from its default
+        but the constructor has no way to take it.
     """
     if self.cls is None:
       raise ValueError("InstantiableParams.cls is None; set it to the class that instantiate() is to construct.")
@@ -369,12 +369,16 @@ class InstantiableParams(Params):
       return True, self._params[name].value
     values = list(_nested_values(self, name))
     if any(not _equal_values(values[0], v) for v in values[1:]):
-      raise ValueError(f"{self.cls.__name__}: {name} stands in several nested Params with different values; define it at the top.")
+      raise ValueError(
+        f"{self.cls.__name__}: {name} stands in several nested Params with different values; define it at the top."
+      )
     return (True, values[0]) if values else (False, None)
 
   def _base_arguments(self, own: list[str], takes_more: bool) -> dict[str, Any]:
     """Settings for the base classes: allowed kwargs that are not None, and others that differ from their defaults."""
-    wanted = {n: self._params[n].value for n in allowed_kwargs if n in self._params and self._params[n].value is not None}
+    wanted = {
+      n: self._params[n].value for n in allowed_kwargs if n in self._params and self._params[n].value is not None
+    }
     for name, default in _base_defaults(self.cls).items():
       if name in self._params and name not in allowed_kwargs and not _equal_values(self._params[name].value, default):
         wanted[name] = self._params[name].value
@@ -385,7 +389,8 @@ class InstantiableParams(Params):
     wanted.pop("name", None)
     if wanted:
       raise ValueError(
-        f"{self.cls.__name__}: {', '.join(sorted(wanted))} cannot be set, since its constructor takes neither them nor **kwargs."
+        f"{self.cls.__name__}: {', '.join(sorted(wanted))} cannot be set, since its constructor takes neither them "
+        "nor **kwargs."
       )
     return {}
 

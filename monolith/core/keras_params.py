@@ -8,6 +8,8 @@
     p = Scale.params()
     p.factor = 2.0
     layer = p.instantiate()
+
+A layer made this way is named after its class.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ _LEFT_OUT = ("name", "params")
 def params(cls: type) -> hyperparams.InstantiableParams:
   """Returns the settings of a class: one for every argument of its constructor and of its bases'.
 
-  The nearest base that has `params()` gives the start. `name` is the class name. An argument without a default starts as
-  None; one with a default overrides what a base said, also where that lies in nested Params.
+  The nearest base that has `params()` gives the start. `name` is the class name. An argument without a default starts
+  as None; one with a default overrides what a base said, also where that lies in nested Params.
   """
   base = next((b for b in cls.__mro__[1:] if hasattr(b, "params")), None)
   p = base.params() if base is not None else hyperparams.InstantiableParams(cls)
@@ -59,7 +61,9 @@ def _constructor_parameters(cls: type) -> Iterator[tuple[type, inspect.Parameter
     if owner is object or "__init__" not in vars(owner):
       continue
     named = list(inspect.signature(owner.__init__).parameters.values())[1:]  # type: ignore[misc]
-    yield from ((owner, p) for p in named if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in _LEFT_OUT)
+    yield from (
+      (owner, p) for p in named if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) and p.name not in _LEFT_OUT
+    )
 
 
 def _define(p: hyperparams.Params, parameter: inspect.Parameter, owner: type) -> None:
@@ -83,8 +87,8 @@ def _holder(p: hyperparams.Params, name: str) -> hyperparams.Params | None:
 def extend_as_list(x: Any, n: int) -> list[Any]:
   """Returns a list of at least `n` elements.
 
-  A list or tuple is padded with None (a longer one stays as long); anything else is repeated, as deep copies where it can
-  be copied.
+  A list or tuple is padded with None (a longer one stays as long); anything else is repeated, as deep copies where it
+  can be copied.
   """
   if isinstance(x, (list, tuple)):
     return [*x, *[None] * (n - len(x))]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keras 2 and graphs: layers on both sides of a TF1 graph in one process, and the learning phase.
 
-Keras 2 has two `Layer` base classes, one for TF1 graphs and one for everything else, and switches the bases *of the class*
-whenever a layer is made: after a `Dense` has been made in a graph, every `Dense` made eagerly before refuses to be called.
-Whoever builds a graph while eager layers may exist wraps the building in `keep_eager_layers`.
+Keras 2 has two `Layer` base classes, one for TF1 graphs and one for everything else, and switches the bases *of the
+class* whenever a layer is made: after a `Dense` has been made in a graph, every `Dense` made eagerly before refuses to
+be called. Whoever builds a graph while eager layers may exist wraps the building in `keep_eager_layers`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
 
-def _keras_module(name: str):
+def _keras_module(name: str) -> Any:
   package = tf.keras.layers.Layer.__module__.split(".src.")[0]
   return importlib.import_module(f"{package}.src.{name}")
 
 
 def _subclasses(cls: type) -> set[type]:
-  found = set(cls.__subclasses__())
+  found: set[type] = set(cls.__subclasses__())
   return found.union(*(_subclasses(sub) for sub in found))
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Imports the modules that register models.
 
-A built-in task `t` keeps its models in `<root>.t.params.*`; its `params` module imports all of them. A model of one's own
-may live in any module, and is named with that module's path.
+A built-in task `t` keeps its models in `<root>.t.params.*`; its `params` module imports all of them. A model of one's
+own may live in any module, and is named with that module's path.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
       def task(self): ...
 
     GetParams("my_models.Small").instantiate()
+
+A model's module is imported when the model is first asked for.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ _PAIR = Callable[[str, Any], bool]
 class NestedMap(dict):
   """A dict with identifiers as keys, which are attributes too.
 
-  Trees are made of NestedMaps, lists and leaves; lists may hold NestedMaps. Every operation visits keys in sorted order.
+  Trees are made of NestedMaps, lists and leaves; lists may hold NestedMaps. Every operation visits keys in sorted
+  order.
 
   Raises:
     ValueError: a key is no string, no identifier, or the name of a method of dict.
@@ -114,7 +115,9 @@ class NestedMap(dict):
         current[part] = NestedMap()
       current = current[part]
       if not isinstance(current, dict):
-        raise ValueError(f"{'.'.join(levels[: i + 1])} is {type(current).__name__}, not a NestedMap, so {key} cannot be set below it.")
+        raise ValueError(
+          f"{'.'.join(levels[: i + 1])} is {type(current).__name__}, not a NestedMap, so {key} cannot be set below it."
+        )
     current[last] = value
 
   def Flatten(self) -> list[Any]:
@@ -137,7 +140,9 @@ class NestedMap(dict):
     given = list(values)
     count = len(self.Flatten())
     if len(given) != count:
-      raise ValueError(f"NestedMap.Pack: {len(given)} values for {count} leaves; give one a leaf, in the order of Flatten().")
+      raise ValueError(
+        f"NestedMap.Pack: {len(given)} values for {count} leaves; give one a leaf, in the order of Flatten()."
+      )
     source = iter(given)
     return _rebuild(self, lambda _: next(source))
 

@@ -46,7 +46,9 @@ class VarianceScaling:
     if mode not in _MODES:
       raise ValueError(f"VarianceScaling: mode is {mode!r}; it must be one of {', '.join(_MODES)}.")
     if distribution not in _DISTRIBUTIONS:
-      raise ValueError(f"VarianceScaling: distribution is {distribution!r}; it must be one of {', '.join(_DISTRIBUTIONS)}.")
+      raise ValueError(
+        f"VarianceScaling: distribution is {distribution!r}; it must be one of {', '.join(_DISTRIBUTIONS)}."
+      )
     self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed
 
   def __call__(self, shape: Sequence[int], dtype: np.dtype | type = np.float32) -> np.ndarray:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Iterable, Optional, Set
+from typing import Any, Iterable, List, Optional, Set
 
 import tensorflow as tf
 from absl import logging
 
 from monolith.native_training import _checkpoint_files
+from monolith.native_training._graph_export import serializable_collections
 
 __all__ = ["PartialRecoverySaver"]
 
@@ -81,6 +82,23 @@ class PartialRecoverySaver(tf.compat.v1.train.Saver):
     if self._skip_save:
       return None
     return super().save(*args, **kwargs)
+
+  def recover_last_checkpoints(self, checkpoint_paths: Iterable[str]) -> None:
+    """Takes over checkpoints of an earlier run, oldest first; those whose files are gone are left out."""
+    found = []
+    for path in checkpoint_paths:
+      index = path + ".index"
+      if tf.io.gfile.exists(index):
+        found.append((path, tf.io.gfile.stat(index).mtime_nsec / 1e9))
+    self.set_last_checkpoints_with_time(found)
+
+  def export_meta_graph(
+    self, filename: Optional[str] = None, collection_list: Optional[List[str]] = None, **kwargs: Any
+  ) -> Any:
+    """As in the base class, by default with those collections only that a meta graph can hold."""
+    if collection_list is None:
+      collection_list = serializable_collections(tf.compat.v1.get_default_graph())
+    return super().export_meta_graph(filename, collection_list, **kwargs)
 
   def _exempt_names(self) -> Set[str]:
     paths: Iterable[str] = self._exempt_checkpoint_paths

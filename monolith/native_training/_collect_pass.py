@@ -70,6 +70,8 @@ def collect_feature_configs(task: Any, hashtable_init_capacity: int = 0) -> Feat
     tf.compat.v1.train.get_or_create_global_step()
     task.ctx.feature_factory = factory
     task.ctx.async_function_mgr = AsyncFunctionMgr(is_async=False)
+    # Tables are those of training, whatever this task is going to do: evaluation and prediction read what training wrote.
+    task_mode, task.p.mode = task.p.mode, tf_estimator.ModeKeys.TRAIN
     try:
       features, labels = _single_element(task)
       call_with_accepted(
@@ -80,6 +82,7 @@ def collect_feature_configs(task: Any, hashtable_init_capacity: int = 0) -> Feat
         config=tf_estimator.RunConfig(),
       )
     finally:
+      task.p.mode = task_mode
       task.ctx.feature_factory = None
       task.ctx.async_function_mgr = None
     return _to_feature_configs(factory, hashtable_init_capacity)
@@ -89,7 +92,7 @@ def _single_element(task: Any) -> Tuple[Any, Any]:
   mode = tf_estimator.ModeKeys.TRAIN
   result = call_with_accepted(task.create_input_fn(mode), mode=mode)
   if isinstance(result, tf.data.Dataset):
-    result = tf.data.experimental.get_single_element(result)
+    result = result.get_single_element()
   if isinstance(result, (tuple, list)) and len(result) == 2:
     return result[0], result[1]
   return result, None

@@ -23,6 +23,7 @@ from monolith.native_training._estimator_spec import EstimatorSpec, ModeKeys
 from monolith.native_training._run_config import RunConfig
 from monolith.native_training._stop_signals import StopOnSignalHook, StopSignals
 from monolith.native_training.hooks import progress_hook
+from monolith.native_training.hooks.step_rate_hook import StepRateHook
 
 __all__ = ["Estimator"]
 
@@ -183,6 +184,7 @@ class Estimator:
     ]
     chief_hooks = list(spec.training_chief_hooks)
     chief_hooks.extend(self._default_saver_hooks(chief_hooks + worker_hooks, spec.scaffold))
+    chief_hooks.extend(self._step_counter_hooks())
     with _summary_writer(self._config), tf.compat.v1.train.MonitoredTrainingSession(
       master=self._config.master,
       is_chief=self._config.is_chief,
@@ -193,7 +195,7 @@ class Estimator:
       save_checkpoint_secs=0,
       save_summaries_steps=self._config.save_summary_steps or 0,
       config=self._config.session_config,
-      log_step_count_steps=self._config.log_step_count_steps or 0,
+      log_step_count_steps=0,  # The chief hooks have a step counter.
       max_wait_secs=self._config.session_creation_timeout_secs,
     ) as session:
       while not session.should_stop():
@@ -212,6 +214,10 @@ class Estimator:
         self.model_dir, save_secs=secs, save_steps=steps, scaffold=scaffold
       )
     ]
+
+  def _step_counter_hooks(self) -> List[_SessionRunHook]:
+    every_n_steps = self._config.log_step_count_steps
+    return [StepRateHook(self.model_dir, every_n_steps)] if every_n_steps else []
 
   def _progress_hooks(self, label: str, loss: Optional[tf.Tensor]) -> List[_SessionRunHook]:
     if not self._config.log_step_count_steps:
@@ -438,12 +444,13 @@ def _add_loss_summary(loss: tf.Tensor) -> None:
 def _ensure_saver(spec: EstimatorSpec, config: RunConfig) -> None:
   if spec.scaffold.saver or tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.SAVERS):
     return
-  saver = tf.compat.v1.train.Saver(
+  saver = save_utils.PartialRecoverySaver(
     sharded=True,
     max_to_keep=config.keep_checkpoint_max,
     keep_checkpoint_every_n_hours=config.keep_checkpoint_every_n_hours,
     defer_build=True,
     save_relative_paths=True,
+    model_dir=config.model_dir,
   )
   tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.SAVERS, saver)
 
@@ -455,7 +462,9 @@ def _summary_writer(config: RunConfig) -> Iterator[None]:
     yield
     return
   # The cache is per process and directory: a writer left from an earlier loop may point at a deleted file.
-  writer = tf.compat.v1.summary.FileWriterCache.get(config.model_dir)
+  # A new writer writes the default graph at once, which is not complete yet; the saver hook writes it when it is.
+  with tf.Graph().as_default():
+    writer = tf.compat.v1.summary.FileWriterCache.get(config.model_dir)
   writer.reopen()
   try:
     yield

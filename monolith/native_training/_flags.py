@@ -11,12 +11,12 @@ from typing import Any
 
 from absl import flags
 
-__all__ = ["flag_value", "is_flag_defined"]
+__all__ = ["flag_value", "is_flag_set"]
 
 
-def is_flag_defined(name: str) -> bool:
-  """Whether some imported module has defined the flag `name`."""
-  return name in flags.FLAGS
+def is_flag_set(name: str) -> bool:
+  """Whether flag `name` exists and was given a value, on the command line or in code."""
+  return name in flags.FLAGS and not flags.FLAGS[name].using_default_value
 
 
 def flag_value(name: str, default: Any) -> Any:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from monolith.core import hyperparams
 from monolith.native_training import _flags
 from monolith.native_training._head_spec import Heads
+from monolith.native_training._streaming_auc import streaming_auc
 from monolith.native_training.hooks import progress_hook
 
 __all__ = ["add_native_metrics", "head_metrics", "refuse_unsupported_sinks"]
@@ -35,9 +36,7 @@ def head_metrics(heads: Heads) -> Dict[str, Tuple[tf.Tensor, tf.Operation]]:
       continue
     label, pred = tf.reshape(label, [-1]), tf.reshape(pred, [-1])
     if is_classification:
-      result[f"{name}_auc"] = tf.compat.v1.metrics.auc(
-        labels=label > 0, predictions=pred, name=f"{name}_auc"
-      )
+      result[f"{name}_auc"] = streaming_auc(label > 0, pred, name=f"{name}_auc")
     else:
       result[f"{name}_mse"] = tf.compat.v1.metrics.mean_squared_error(
         labels=tf.cast(label, pred.dtype), predictions=pred, name=f"{name}_mse"
@@ -48,10 +47,11 @@ def head_metrics(heads: Heads) -> Dict[str, Tuple[tf.Tensor, tf.Operation]]:
 def add_native_metrics(heads: Heads) -> List[Any]:
   """Adds summaries and progress values of the heads' metrics; returns the ops that update them.
 
-  The flag `disable_native_metrics`, when true, turns them off. Where it is defined and false, each step also prints them
-  to standard error.
+  The flag `disable_native_metrics`, where somebody sets it, turns them off (true), or has each step print them to standard
+  error too (false).
   """
-  if _flags.flag_value("disable_native_metrics", False):
+  is_set = _flags.is_flag_set("disable_native_metrics")
+  if is_set and _flags.flag_value("disable_native_metrics", False):
     return []
   metrics = head_metrics(heads)
   updates: List[Any] = []
@@ -60,6 +60,6 @@ def add_native_metrics(heads: Heads) -> List[Any]:
     shown = name.rsplit("_", 1)[1] if len(metrics) == 1 else name
     progress_hook.add_progress_metric(shown, value)
     updates.append(update)
-    if _flags.is_flag_defined("disable_native_metrics"):
+    if is_set:
       updates.append(tf.print(f"{name}:", value, output_stream=sys.stderr))
   return updates

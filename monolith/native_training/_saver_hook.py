@@ -107,6 +107,16 @@ class NoFirstSaveCheckpointSaverHook(tf.compat.v1.train.CheckpointSaverHook):
     for guard in self._guards:
       guard.begin()
 
+  def after_create_session(self, session, coord) -> None:
+    del coord
+    step = session.run(self._global_step_tensor)
+    graph = tf.compat.v1.get_default_graph()
+    if self._save_graph_def:
+      tf.io.write_graph(graph.as_graph_def(add_shapes=True), self._checkpoint_dir, "graph.pbtxt")
+    self._summary_writer.add_graph(graph)
+    self._save(session, step)
+    self._timer.update_last_triggered_step(step)
+
   def trigger_save(self, session: Any, ignore_save_errors: bool = False) -> None:
     """Saves now; may be called from any thread."""
     step = session.run(self._global_step_tensor)

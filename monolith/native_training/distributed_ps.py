@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from monolith.native_training import distribution_ops
 from monolith.native_training import entry
@@ -22,7 +22,7 @@ from monolith.native_training.model_export import export_context
 import tensorflow as tf
 
 Configs = Dict[str, entry.HashTableConfigInstance]
-TableFactory = Callable[[int, Configs], multi_type_hash_table.BaseMultiTypeHashTable]
+TableFactory = Callable[[int, Configs], Any]  # a BaseMultiTypeHashTable with the raw interface
 _IdsAndValues = Dict[str, Tuple[tf.Tensor, tf.Tensor]]
 
 # Belong to layouts that are not built yet.
@@ -42,7 +42,8 @@ def ps_device(i: int) -> Iterator[None]:
   with contextlib.ExitStack() as stack:
     if not export_context.is_exporting_standalone():
       if not tf.executing_eagerly():
-        stack.enter_context(tf.compat.v1.colocate_with(None, ignore_existing=True))
+        graph = tf.compat.v1.get_default_graph()
+        stack.enter_context(graph.colocate_with(None, ignore_existing=True))
       stack.enter_context(tf.device(utils.ps_device(i)))
     yield
 
@@ -121,7 +122,7 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
     self._slot_to_config = dict(slot_to_config)
     self._names = sorted(slot_to_config)
     self._dims = [hash_table_utils.infer_dim_size(slot_to_config[name]) for name in self._names]
-    self._tables = []
+    self._tables: List[Any] = []
     for i in range(num_ps):
       with ps_device(i):
         self._tables.append(table_factory(i, slot_to_config))
@@ -152,13 +153,13 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
 
   def _cut(self, flat: tf.Tensor, slot_to_id: Dict[str, tf.Tensor]) -> Dict[str, tf.Tensor]:
     """slot -> [n, dim], out of the flat floats of all asked slots in name order."""
-    asked = [(name, dim) for name, dim in zip(self._names, self._dims) if name in slot_to_id]
+    asked = [(name, dim) for name, dim in zip(self._names, self._dims, strict=True) if name in slot_to_id]
     if not asked:
       return {}
     sizes = [tf.size(slot_to_id[name]) * dim for name, dim in asked]
     parts = tf.split(flat, tf.stack(sizes), num=len(asked))
     result = {}
-    for (name, dim), part in zip(asked, parts):
+    for (name, dim), part in zip(asked, parts, strict=True):
       num_ids = tf.convert_to_tensor(slot_to_id[name]).shape.num_elements()
       result[name] = tf.reshape(part, [-1 if num_ids is None else num_ids, dim])
     return result
@@ -193,7 +194,7 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
              req_time: Optional[tf.Tensor]) -> DistributedMultiTypeHashTable:
     with tf.name_scope(f'dmtht_{method}'):
       per_ps: List[_IdsAndValues] = [{} for _ in self._tables]
-      for name, dim in zip(self._names, self._dims):
+      for name, dim in zip(self._names, self._dims, strict=True):
         if name not in slot_to_id_and_value:
           continue
         ids, values = slot_to_id_and_value[name]
@@ -202,7 +203,7 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
         shards = fid_to_shard(ids, self._num_ps)
         for i, pair in enumerate(zip(
             distribution_ops.split_by_indices(shards, ids, self._num_ps),
-            distribution_ops.split_by_indices(shards, values, self._num_ps))):
+            distribution_ops.split_by_indices(shards, values, self._num_ps), strict=True)):
           per_ps[i][name] = pair
       tables = []
       for i, table in enumerate(self._tables):

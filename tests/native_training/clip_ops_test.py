@@ -11,7 +11,7 @@ import tensorflow as tf
 def _clip(tensors, limit=4.0, **kwargs):
   inputs = [tf.constant(t) for t in tensors]
   clipped, norm = clip_ops.clip_by_global_norm(inputs, limit, **kwargs)
-  for before, after in zip(tensors, inputs):
+  for before, after in zip(tensors, inputs, strict=True):
     np.testing.assert_array_equal(before, after)
   return [t.numpy() for t in clipped], norm.numpy()
 
@@ -20,14 +20,14 @@ def _clip(tensors, limit=4.0, **kwargs):
 def test_norm_above_the_limit_scales(tensors):
   clipped, norm = _clip(tensors)
   assert norm == pytest.approx(5)
-  for before, after in zip(tensors, clipped):
+  for before, after in zip(tensors, clipped, strict=True):
     np.testing.assert_allclose(after, .8 * np.array(before), rtol=1e-6)
 
 
 @pytest.mark.parametrize('tensors', [[[1., 0, 0], [1., 0, 0]], [[0., 0, 0], [0., 0]]])
 def test_norm_below_the_limit_changes_nothing(tensors):
   clipped, _ = _clip(tensors)
-  for before, after in zip(tensors, clipped):
+  for before, after in zip(tensors, clipped, strict=True):
     np.testing.assert_array_equal(after, before)
 
 
@@ -51,7 +51,7 @@ def test_agrees_with_tensorflow_in_a_graph():
     ours, theirs = sess.run((clip_ops.clip_by_global_norm(tensors, .5),
                              tf.clip_by_global_norm(tensors, .5)))
   np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6)
-  for a, b in zip(ours[0], theirs[0]):
+  for a, b in zip(ours[0], theirs[0], strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-5)
 
 

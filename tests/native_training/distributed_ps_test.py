@@ -213,7 +213,7 @@ def test_negative_fids_live_on_their_unsigned_shard():
       held = sess.run(held)
   for i, own in enumerate(held):
     expected = [v if int(f) % 2**64 % 3 == i else 0
-                for f, v in zip((-1, -7, -2**63, 5), (1, 2, 3, 4))]
+                for f, v in zip((-1, -7, -2**63, 5), (1, 2, 3, 4), strict=True)]
     np.testing.assert_array_equal(own, expected)
 
 
@@ -251,7 +251,8 @@ def test_ops_of_the_tables_sit_on_their_servers():
 
 
 def test_what_is_not_supported_is_refused_by_name():
-  make = lambda i, configs: None
+  def make(i, configs):
+    return None
   with pytest.raises(ValueError, match='num_ps is 0; give at least 1'):
     distributed_ps.DistributedMultiTypeHashTable(0, _one(), make)
   with pytest.raises(ValueError, match='transfer_float16=True is not supported yet'):

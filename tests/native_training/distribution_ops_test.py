@@ -72,7 +72,8 @@ def test_split_by_indices_of_nothing_and_of_matrices(run):
 def test_split_by_indices_gradient(run):
   def fn():
     tensor = tf.reshape(tf.range(6.), [3, 2])
-    split = lambda t: distribution_ops.split_by_indices(_i64([0, 1, 0]), t, 3)
+    def split(t):
+      return distribution_ops.split_by_indices(_i64([0, 1, 0]), t, 3)
     return _grad(split, tensor), _grad(lambda t: [x * x for x in split(t)], tensor)
 
   ones, twice = run(fn)
@@ -142,13 +143,13 @@ def test_unique_of_random_keys_agrees_with_numpy():
   rng = np.random.RandomState(1)
   rows = [rng.randint(-2**62, 2**62, 50)[rng.randint(0, 50, n)].tolist() for n in (400, 0, 77)]
   unique = distribution_ops.unique_key_with_value_and_offset(_ragged(rows), [3, 1, 5], False)
-  for row, keys in zip(rows, unique.unique_key.to_list()):
+  for row, keys in zip(rows, unique.unique_key.to_list(), strict=True):
     _, first = np.unique(row, return_index=True)
     assert keys == [row[i] for i in sorted(first)]
   base = 0
   for row, keys, places, dim in zip(rows, unique.unique_key.to_list(),
-                                    unique.value_offset.to_list(), [3, 1, 5]):
-    for key, own in zip(keys, places):
+                                    unique.value_offset.to_list(), [3, 1, 5], strict=True):
+    for key, own in zip(keys, places, strict=True):
       assert own == [base + i * dim for i, other in enumerate(row) if other == key]
     base += len(row) * dim
 
@@ -164,7 +165,7 @@ def _fill(key, dims, pos, value):
   unique = distribution_ops.unique_key_with_value_and_offset(_ragged(key), dims)
   handles = [distribution_ops.fill_with_offset_map(_ragged(p), v, unique.value_offset,
                                                    unique.value_buffer, dims)
-             for p, v in zip(pos, value)]
+             for p, v in zip(pos, value, strict=True)]
   return distribution_ops.finalize_shared_tensor(handles, tf.float32, [None])
 
 
@@ -200,7 +201,8 @@ def test_fill_with_offset_map_gradient(run):
 def test_gradient_runs_back_through_buffer_to_every_shard(run):
   def fn():
     values = [tf.constant([0., 1, 4, 5, 9, 10, 11]), tf.constant([2., 3, 6, 7, 8])]
-    fill = lambda v: _fill(KEY, DIMS, [[[], [0, 2], [4], []], [[], [1], [3], []]], v)
+    def fill(v):
+      return _fill(KEY, DIMS, [[[], [0, 2], [4], []], [[], [1], [3], []]], v)
     return _grad(fill, values, tf.range(19.)) if tf.executing_eagerly() else tf.gradients(
         fill(values), values, grad_ys=tf.range(19.))
 
@@ -264,8 +266,9 @@ def test_map_id_to_embedding(run):
 def test_map_id_to_embedding_gradient(run, threads):
   def fn():
     embeddings = [tf.constant([[1., 1.]]), tf.constant([[2., 2.]])]
-    mapped = lambda e: 5.0 - distribution_ops.map_id_to_embedding(
-        [_i64([1]), _i64([2])], e, _i64([1, 1, 2]), use_multi_threads=threads)
+    def mapped(e):
+      return 5.0 - distribution_ops.map_id_to_embedding(
+            [_i64([1]), _i64([2])], e, _i64([1, 1, 2]), use_multi_threads=threads)
     return _grad(mapped, embeddings) if tf.executing_eagerly() else tf.gradients(
         mapped(embeddings), embeddings)
 
@@ -320,7 +323,8 @@ def test_reduce_gradients(run):
                  _rows(1, 2))
     total = _grad(lambda v: 5 - distribution_ops.reduce_sum(_index([0, 0]), v, _i64([1])),
                   _rows(1, 2))
-    norm = lambda v: 5 - distribution_ops.reduce_sqrtn(_index([0, 0]), v, _i64([1]))
+    def norm(v):
+      return 5 - distribution_ops.reduce_sqrtn(_index([0, 0]), v, _i64([1]))
     return (mean, total, _grad(norm, tf.constant([[3., 4.], [4., 3.]])),
             _grad(norm, tf.zeros([2, 2])))
 
@@ -361,10 +365,12 @@ def test_fused_reduce_sum_and_split(run):
 
 def test_fused_reduce_sum_and_split_gradient(run):
   def fn():
-    split = lambda v: distribution_ops.fused_reduce_sum_and_split(_i64([0, 0, 2]), v, _i64(4),
-                                                                  [1, 2])
+    def split(v):
+      return distribution_ops.fused_reduce_sum_and_split(_i64([0, 0, 2]), v, _i64(4),
+                                                                      [1, 2])
     values = tf.ones([3, 3])
-    weighted = lambda v: [split(v)[0] * [[1.], [2.], [3.], [4.]], split(v)[1]]
+    def weighted(v):
+      return [split(v)[0] * [[1.], [2.], [3.], [4.]], split(v)[1]]
     return _grad(split, values), _grad(weighted, values)
 
   ones, weighted = run(fn)

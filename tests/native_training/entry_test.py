@@ -16,7 +16,8 @@ _OPTIMIZERS = [
   (entry.SgdOptimizer(), "sgd {}"),
   (
     entry.AdagradOptimizer(0.1, 0.2, 3, 4, 0.5),
-    "adagrad { learning_rate: 0.1 initial_accumulator_value: 0.2 hessian_compression_times: 3 warmup_steps: 4 weight_decay_factor: 0.5 }",
+    "adagrad { learning_rate: 0.1 initial_accumulator_value: 0.2 hessian_compression_times: 3 "
+    "warmup_steps: 4 weight_decay_factor: 0.5 }",
   ),
   (entry.AdagradOptimizer(), "adagrad { hessian_compression_times: 1 warmup_steps: 0 weight_decay_factor: 0 }"),
   (
@@ -25,12 +26,14 @@ _OPTIMIZERS = [
   ),
   (
     entry.AdamOptimizer(0.1, 0.2, 0.3, True, 0.4, True, 0.5, 6),
-    "adam { learning_rate: 0.1 beta1: 0.2 beta2: 0.3 use_beta1_warmup: true weight_decay_factor: 0.4 use_nesterov: true "
+    "adam { learning_rate: 0.1 beta1: 0.2 beta2: 0.3 use_beta1_warmup: true weight_decay_factor: 0.4 "
+    "use_nesterov: true "
     "epsilon: 0.5 warmup_steps: 6 }",
   ),
   (
     entry.AmsgradOptimizer(0.1, 0.2, 0.3, 0.4, True, 0.5, 6),
-    "amsgrad { learning_rate: 0.1 beta1: 0.2 beta2: 0.3 weight_decay_factor: 0.4 use_nesterov: true epsilon: 0.5 warmup_steps: 6 }",
+    "amsgrad { learning_rate: 0.1 beta1: 0.2 beta2: 0.3 weight_decay_factor: 0.4 use_nesterov: true "
+    "epsilon: 0.5 warmup_steps: 6 }",
   ),
   (entry.BatchSoftmaxOptimizer(0.1), "batch_softmax { learning_rate: 0.1 }"),
   (
@@ -42,12 +45,14 @@ _OPTIMIZERS = [
   (entry.RmspropV2Optimizer(0.1), "rmspropv2 { learning_rate: 0.1 weight_decay_factor: 0 momentum: 0.9 }"),
   (
     entry.FtrlOptimizer(0.1, 0.2, 0.3, 4, 0.5, 0.6),
-    "ftrl { learning_rate: 0.1 initial_accumulator_value: 0.2 beta: 0.3 warmup_steps: 4 l1_regularization_strength: 0.5 "
+    "ftrl { learning_rate: 0.1 initial_accumulator_value: 0.2 beta: 0.3 warmup_steps: 4 "
+    "l1_regularization_strength: 0.5 "
     "l2_regularization_strength: 0.6 }",
   ),
   (
     entry.FTRLWithGroupSparsityOptimizer(0.1, 0.2, 0.3, 4, 0.5, 0.6),
-    "group_ftrl { learning_rate: 0.1 initial_accumulator_value: 0.2 beta: 0.3 warmup_steps: 4 l1_regularization_strength: 0.5 "
+    "group_ftrl { learning_rate: 0.1 initial_accumulator_value: 0.2 beta: 0.3 warmup_steps: 4 "
+    "l1_regularization_strength: 0.5 "
     "l2_regularization_strength: 0.6 }",
   ),
   (
@@ -57,7 +62,8 @@ _OPTIMIZERS = [
   ),
   (
     entry.DynamicWdAdagradOptimizer(),
-    "dynamic_wd_adagrad { hessian_compression_times: 1 warmup_steps: 0 weight_decay_factor: 0 decouple_weight_decay: true "
+    "dynamic_wd_adagrad { hessian_compression_times: 1 warmup_steps: 0 weight_decay_factor: 0 "
+    "decouple_weight_decay: true "
     "enable_dynamic_wd: true flip_direction: true dynamic_wd_temperature: 1 }",
   ),
   (
@@ -112,7 +118,10 @@ def test_optimizers_can_be_dataclass_defaults():
   [
     (lambda: entry.FtrlOptimizer(beta=-0.5), r"FtrlOptimizer: beta is -0\.5; it must be >= 0"),
     (lambda: entry.AdagradOptimizer(initial_accumulator_value=float("nan")), "initial_accumulator_value is nan"),
-    (lambda: entry.SgdOptimizer(lambda: 0.1), "SgdOptimizer: learning_rate is a function; pass it as .* learning_rate_fn"),
+    (
+      lambda: entry.SgdOptimizer(lambda: 0.1),
+      "SgdOptimizer: learning_rate is a function; pass it as .* learning_rate_fn",
+    ),
     (lambda: entry.RandomUniformInitializer(1.0, 0.0), r"minval 1\.0 is above maxval 0\.0; swap"),
     (lambda: entry.BatchSoftmaxInitializer(0.5), r"init_step_interval is 0\.5; it must be >= 1"),
     (lambda: entry.OneBitCompressor(step_size=0), "step_size is 0; it must be >= 1"),
@@ -157,7 +166,9 @@ def _config(capacity=1):
 
 
 def test_text_of_an_instance_names_config_and_rates_only():
-  instance = entry.HashTableConfigInstance(_config(), [0.1, learning_rate_functions.PolynomialDecay(0.01, 20, 0.05)], ["old"])
+  instance = entry.HashTableConfigInstance(
+    _config(), [0.1, learning_rate_functions.PolynomialDecay(0.01, 20, 0.05)], ["old"]
+  )
   assert str(instance) == (
     "TableConfigPB: b'\\x10\\x01*\\x00', LearningRateFns: [0.1, LearningRateFunction(\"PolynomialDecay\","
     "Params:cycle=False,decay_steps=20,end_learning_rate=0.05,initial_learning_rate=0.01,name=None,power=1.0)]"

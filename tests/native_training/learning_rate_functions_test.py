@@ -63,7 +63,7 @@ def test_drives_a_dense_optimizer():
     variables = [tf.compat.v1.get_variable(n, initializer=v) for n, v in (("a", [1.0, 2.0]), ("b", [3.0, 4.0]))]
     rate = learning_rate_functions.PolynomialDecay(3.0, 10, 11.0)
     optimizer = tf.compat.v1.train.AdagradOptimizer(rate, initial_accumulator_value=0.1)
-    step = optimizer.apply_gradients(zip([tf.constant([0.1, 0.1]), tf.constant([0.01, 0.01])], variables))
+    step = optimizer.apply_gradients(zip([tf.constant([0.1, 0.1]), tf.constant([0.01, 0.01])], variables, strict=True))
     session.run(tf.compat.v1.global_variables_initializer())
     for _ in range(3):
       session.run(step)

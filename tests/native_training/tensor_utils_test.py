@@ -35,7 +35,7 @@ def test_pack_typed_keyed_tensors():
   packed = tensor_utils.pack_typed_keyed_tensors(typed)
   assert packed[-1].numpy().tolist() == [2, 2, 1, 8, 4, 2, 4, 7]
   back = tensor_utils.unpack_packed_tensors(tensor_utils.get_typed_keyed_shape(typed), packed)
-  for before, after in zip(typed, back):
+  for before, after in zip(typed, back, strict=True):
     assert {k: v.shape for k, v in before.items()} == {k: v.shape for k, v in after.items()}
 
 

@@ -21,7 +21,7 @@ _REGISTER = pathlib.Path(__file__).with_name("register.txt")
 _PROTOS = pathlib.Path(__file__).parents[2] / "protos"
 _SCALARS = {
   getattr(FieldDescriptor, f"TYPE_{name.upper()}"): name
-  for name in "double float int64 uint64 int32 fixed64 fixed32 bool string bytes uint32 sfixed32 sfixed64 sint32 sint64".split()
+  for name in "double float int64 uint64 int32 fixed64 bool string bytes uint32 sfixed64".split()
 }
 
 
@@ -30,7 +30,9 @@ def _read_register() -> dict[str, dict]:
   for line in _REGISTER.read_text().splitlines():
     kind, *rest = line.split()
     if kind == "file":
-      current = files.setdefault(rest[0], {"syntax": rest[1], "package": " ".join(rest[2:]), "message": {}, "enum": {}, "service": {}})
+      current = files.setdefault(
+        rest[0], {"syntax": rest[1], "package": " ".join(rest[2:]), "message": {}, "enum": {}, "service": {}}
+      )
     elif not line.startswith(" "):
       members = current[kind][rest[0]] = {} if kind == "message" else rest[1:]
     else:

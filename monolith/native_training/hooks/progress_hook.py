@@ -124,7 +124,7 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):
       self._due = self._clock() - self._shown_at >= self._refresh_secs
     else:
       self._due = self._runs % self._every_n_steps == 0
-    fetches: Dict[str, Any] = {"step": self._step_tensor}
+    fetches: Dict[str, Any] = {}
     if self._samples_tensor is not None:
       fetches["samples"] = self._samples_tensor
     if self._due:
@@ -132,11 +132,11 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):
     return tf.compat.v1.train.SessionRunArgs(fetches)
 
   def after_run(self, run_context, run_values) -> None:
-    del run_context
     results = run_values.results
     self._samples += int(results.get("samples", 0))
     if self._due:
-      self._show(int(results["step"]), results["values"])
+      # A step fetched by the run itself may be the one before or the one after it.
+      self._show(int(run_context.session.run(self._step_tensor)), results["values"])
 
   def end(self, session) -> None:
     del session

@@ -16,13 +16,10 @@ from monolith.native_training.layers.logit_correction import LogitCorrection
 from monolith.native_training.layers.mlp import MLP
 from monolith.native_training.layers.utils import DCNType, MergeType, merge_tensor_list
 
-_OWN = {
-  *_activations.__all__, "DCNType", "Dense", "LogitCorrection", "MLP", "MergeType", "keras_layers", "merge_tensor_list"
-}  # fmt: skip
-for _name in dir(tf.keras.layers):
-  if _name not in _OWN and not _name.startswith("_"):
-    globals()[_name] = getattr(tf.keras.layers, _name)
+__all__ = ["DCNType", "Dense", "LogitCorrection", "MLP", "MergeType", "keras_layers", "merge_tensor_list"]
+__all__ += _activations.__all__
 
-__all__ = [name for name in globals() if not name.startswith("_") and name not in ("annotations", "tf")]
-__all__ += ["DCNType", "Dense", "LogitCorrection", "MLP", "MergeType", "keras_layers", "merge_tensor_list"]
-__all__ = sorted(set(__all__))
+# What Keras has and this package does not replace.
+_KERAS = sorted({name for name in dir(tf.keras.layers) if not name.startswith("_")} - set(__all__))
+globals().update({name: getattr(tf.keras.layers, name) for name in _KERAS})
+__all__ += _KERAS

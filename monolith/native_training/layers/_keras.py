@@ -34,8 +34,6 @@ def serialize_initializers(initializers: list[Any]) -> list[Any]:
   return [None if i is None else tf.keras.initializers.serialize(i) for i in initializers]
 
 
-
-
 def add_params_to_keras() -> None:
   """Gives `params()` to every layer class of `tf.keras.layers` that has none of its own."""
   for name in dir(tf.keras.layers):

@@ -7,7 +7,9 @@ import tensorflow as tf
 
 
 def histogram(name: str, values: tf.Tensor) -> None:
-  """Records a histogram: in the collection SUMMARIES of a TF1 graph, elsewhere with the default writer if there is one."""
+  """Records a histogram: in the collection SUMMARIES of a TF1 graph, elsewhere with the default writer if there is
+  one.
+  """
   if not tf.compat.v1.executing_eagerly_outside_functions():
     tf.compat.v1.summary.histogram(name, values)
   elif tf.summary.experimental.get_step() is not None:

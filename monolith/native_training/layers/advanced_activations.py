@@ -178,8 +178,8 @@ def get(identifier: Any) -> Any:
   """Returns the activation that `identifier` means.
 
   Args:
-    identifier: None; a registered name in any case; a dict or string as `serialize` makes them; a layer class or layer with
-      `params()`; another layer whose lower-cased class name is registered; or a function. A function whose name is
+    identifier: None; a registered name in any case; a dict or string as `serialize` makes them; a layer class or layer
+      with `params()`; another layer whose lower-cased class name is registered; or a function. A function whose name is
       registered (such as `tf.nn.relu`) becomes that layer, any other comes back as it is.
 
   Raises:

@@ -27,12 +27,12 @@ def _is_relu(activation: Any) -> bool:
 class Dense(tf.keras.layers.Layer):
   """`activation(x · K' + bias)` over the last axis.
 
-  Input is float `[..., in]`, output `[..., units]`. K' is the kernel, or with `allow_kernel_norm` the kernel with columns
-  of length 1 (times `trainable_kernel_norm` if `kernel_norm_trainable`, which starts at the lengths that the columns were
-  drawn with; without it the initial scale is lost).
+  Input is float `[..., in]`, output `[..., units]`. K' is the kernel, or with `allow_kernel_norm` the kernel with
+  columns of length 1 (times `trainable_kernel_norm` if `kernel_norm_trainable`, which starts at the lengths that the
+  columns were drawn with; without it the initial scale is lost).
 
-  Weights, named `<layer>/<weight>` in graphs and eagerly: kernel `[in, units]`, trainable_kernel_norm `[units]` (both norm
-  flags), bias `[units]` (use_bias), inactive_relu_count_moving_avg `[units]`, not trainable (the monitor).
+  Weights, named `<layer>/<weight>` in graphs and eagerly: kernel `[in, units]`, trainable_kernel_norm `[units]` (both
+  norm flags), bias `[units]` (use_bias), inactive_relu_count_moving_avg `[units]`, not trainable (the monitor).
 
   Args:
     units: width of the output; > 0.
@@ -46,7 +46,8 @@ class Dense(tf.keras.layers.Layer):
     kernel_norm_trainable: learn the columns' lengths.
     partitioner: splits the kernel along axis 0 in TF1 graphs; default the variable scope's. Elsewhere the kernel is one
       variable: splitting is for parameter servers and changes no result.
-    inactive_relu_monitor: keep and record a moving average of how many rows each unit is 0 in; the activation must be relu.
+    inactive_relu_monitor: keep and record a moving average of how many rows each unit is 0 in; the activation must be
+      relu.
     inactive_relu_monitor_decay: weight of the newest count in it.
     optimizer: set as `optimizer` on every variable; the trainer applies a truthy one to that variable alone.
 
@@ -92,10 +93,13 @@ class Dense(tf.keras.layers.Layer):
     self.optimizer = optimizer
     self.supports_masking = True
     if inactive_relu_monitor and not _is_relu(self.activation):
-      raise ValueError(f"{self.name}: inactive_relu_monitor counts zeros of relu, but activation is {activation!r}; switch one off.")
+      raise ValueError(
+        f"{self.name}: inactive_relu_monitor counts zeros of relu, but activation is {activation!r}; switch one off."
+      )
     self._kernel_shards: list[tf.Variable] = []
     self.kernel_var: Any = None
-    self.trainable_kernel_norm = self.bias = self.inactive_relu_count_moving_avg = None
+    self.trainable_kernel_norm = self.bias = None
+    self.inactive_relu_count_moving_avg: Any = None
 
   # Weights.
 

@@ -14,11 +14,11 @@ from monolith.core.keras_params import with_params
 class LogitCorrection(tf.keras.layers.Layer):
   """Undoes the sampling of negatives.
 
-  With z the logits and s the sample rate, the result is `z - ln s`; with `sample_bias`, where z predicts the odds before
-  a sampling of their own, `ln sigmoid(z) - ln s`. Without a sample rate the `- ln s` is left out.
+  With z the logits and s the sample rate, the result is `z - ln s`; with `sample_bias`, where z predicts the odds
+  before a sampling of their own, `ln sigmoid(z) - ln s`. Without a sample rate the `- ln s` is left out.
 
-  Inputs are a pair (logits, sample rate) of float tensors that broadcast against each other; the sample rate, in (0, 1],
-  may be None. The output has the broadcast shape.
+  Inputs are a pair (logits, sample rate) of float tensors that broadcast against each other; the sample rate, in (0,
+  1], may be None. The output has the broadcast shape.
 
   Args:
     activation: a Keras activation that is applied last.

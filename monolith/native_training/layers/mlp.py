@@ -24,8 +24,8 @@ def make_activations(activations: Any, count: int, owner: str, dtype: Any = None
   """Returns one activation layer, or None, for each of `count` layers.
 
   Args:
-    activations: None is relu everywhere but last; a list or tuple has one a layer; anything else is used for all layers but
-      the last, which gets none.
+    activations: None is relu everywhere but last; a list or tuple has one a layer; anything else is used for all
+      layers but the last, which gets none.
     count: number of layers.
     owner: who asks, for the error.
     dtype: dtype or policy of the activations that are made here.
@@ -36,17 +36,20 @@ def make_activations(activations: Any, count: int, owner: str, dtype: Any = None
   """
   if isinstance(activations, (list, tuple)):
     if len(activations) != count:
-      raise ValueError(f"{owner}: {len(activations)} activations for {count} output_dims; give one a layer (None for none).")
+      raise ValueError(
+        f"{owner}: {len(activations)} activations for {count} output_dims; give one a layer (None for none)."
+      )
     elements = list(activations)
   else:
     elements = ["relu" if activations is None else activations] * (count - 1) + [None]
-  layers, seen = [], []
+  layers: list[tf.keras.layers.Layer | None] = []
+  seen: list[tf.keras.layers.Layer | None] = []
   for element in elements:
     layer = ad_acts.get_layer(element)
     own = isinstance(element, tf.keras.layers.Layer) and layer is element and all(layer is not s for s in seen)
     seen.append(layer)
-    # A fixed name instead of Keras' process-wide count: a model then has the same variable names in every graph. A layer
-    # that is given for several places is copied, since each place has weights of its own shape.
+    # A fixed name instead of Keras' process-wide count: a model then has the same variable names in every graph. A
+    # layer that is given for several places is copied, since each place has weights of its own shape.
     fresh = layer is not None and not own
     layers.append(ad_acts.clone(layer, _snake_case(type(layer).__name__), dtype) if fresh else layer)
   return layers
@@ -63,8 +66,8 @@ class MLP(tf.keras.layers.Layer):
     output_dims: widths of the layers, at least one.
     activations: None is relu for all layers but the last; a list has one a layer, in whatever form
       `advanced_activations.get` takes; a single one is used for all layers but the last.
-    initializers: kernel initializer, one for all or a list with one a layer; None is glorot_uniform. Every layer draws its
-      own values.
+    initializers: kernel initializer, one for all or a list with one a layer; None is glorot_uniform. Every layer draws
+      its own values.
     kernel_regularizer: Keras regularizer of every kernel.
     use_weight_norm: normalize the kernels' columns; see `Dense`.
     use_learnable_weight_norm: learn the columns' lengths.

@@ -26,9 +26,9 @@ class BatchNorm(tf.keras.layers.Layer):
 
   Input and output are float `[..., D]`. In mode 'train' each of the D features is normalized with its mean and variance
   over all other axes, or, with `training_use_global_dist`, with `g * moving + (1 - g) * batch` where g is
-  `global_dist_momentum` and `moving` is read before this step's update. In the other modes the moving statistics are used.
-  The statistics are non-trainable moving averages: `moving = momentum * moving + (1 - momentum) * batch`. In a TF1 graph
-  their updates join the collection UPDATE_OPS; elsewhere they happen in the call.
+  `global_dist_momentum` and `moving` is read before this step's update. In the other modes the moving statistics are
+  used. The statistics are non-trainable moving averages: `moving = momentum * moving + (1 - momentum) * batch`. In a
+  TF1 graph their updates join the collection UPDATE_OPS; elsewhere they happen in the call.
 
   Weights: moving_mean, moving_variance, beta_offset (if `center`), gamma_scale (if `scale`), each `[D]`.
 

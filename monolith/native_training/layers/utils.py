@@ -67,8 +67,8 @@ def merge_tensor_list(
   """Merges per-feature tensors.
 
   Args:
-    tensor_list: a list of tensors, or one tensor (or a list of one) with all features in it: `[B, F, D]`, or `[B, F * D]`
-      with `num_feature`.
+    tensor_list: a list of tensors, or one tensor (or a list of one) with all features in it: `[B, F, D]`, or `[B, F *
+      D]` with `num_feature`.
     merge_type: 'concat' gives `[B, F * D]`, 'stack' `[B, F, D]`, None a list of F tensors `[B, D]`.
     num_feature: F, where one `[B, F * D]` is given; without it that comes back as it is.
     axis: where a list is concatenated or stacked, and one tensor taken apart.

@@ -23,18 +23,24 @@ _ASSET_BASE = 'ASSET_BASE'
 _ASSET_BASE_VALUE = './'
 _ASSETS_KEY = 'saved_model_assets'
 _MAX_VERSION_ATTEMPTS = 10
+# Collections of Python objects that mean nothing outside this process and that no proto can hold.
+_NOT_WRITTEN = ('monolith_graph_meta', 'resources', 'local_resources')
 
 
 def build_signature(inputs: Mapping[str, TensorOrInfo],
                     outputs: Mapping[str, TensorOrInfo]) -> meta_graph_pb2.SignatureDef:
   """A Predict signature of tensors, or of what describes them, by public name."""
-  info = {}
-  for kind, tensors in (('inputs', inputs), ('outputs', outputs)):
-    info[kind] = {
-        name: t if isinstance(t, meta_graph_pb2.TensorInfo)
-        else tf.compat.v1.saved_model.build_tensor_info(t) for name, t in tensors.items()}
-  return tf.compat.v1.saved_model.build_signature_def(
-      info['inputs'], info['outputs'], tf.saved_model.PREDICT_METHOD_NAME)
+  return meta_graph_pb2.SignatureDef(
+      inputs={name: _tensor_info(t) for name, t in inputs.items()},
+      outputs={name: _tensor_info(t) for name, t in outputs.items()},
+      method_name=tf.saved_model.PREDICT_METHOD_NAME)
+
+
+def _tensor_info(t: TensorOrInfo) -> meta_graph_pb2.TensorInfo:
+  if isinstance(t, meta_graph_pb2.TensorInfo):
+    return t
+  return meta_graph_pb2.TensorInfo(name=t.name, dtype=t.dtype.as_datatype_enum,
+                                   tensor_shape=t.shape.as_proto())
 
 
 def create_asset_base() -> tf.Tensor:
@@ -89,9 +95,11 @@ def write(session: tf.compat.v1.Session, export_dir: str,
   if tf.io.gfile.exists(temporary):
     tf.io.gfile.rmtree(temporary)
   table_files, user_assets = _take_assets(session.graph)
+  for collection in _NOT_WRITTEN:
+    session.graph.clear_collection(collection)
   builder = tf.compat.v1.saved_model.Builder(temporary)
   builder.add_meta_graph_and_variables(
-      session, [tf.saved_model.SERVING], signature_def_map=signatures, assets_list=user_assets,
+      session, [tf.saved_model.SERVING], signature_def_map=signatures, assets_collection=user_assets,
       main_op=main_op, strip_default_attrs=True, saver=saver, clear_devices=clear_devices)
   builder.save()
   _name_asset_base(temporary)
@@ -112,15 +120,19 @@ def _take_assets(graph: tf.Graph) -> tuple[List[str], List[tf.Tensor]]:
 
 
 def _name_asset_base(directory: str) -> None:
-  """Lists ASSET_BASE among the assets proper: loaders read the collection only where those are empty."""
+  """Moves ASSET_BASE from the collection to the assets proper.
+
+  Loaders read the collection only where there are no assets proper, and complain about it.
+  """
   path = os.path.join(directory, 'saved_model.pb')
   with tf.io.gfile.GFile(path, 'rb') as file:
     model = saved_model_pb2.SavedModel.FromString(file.read())
   for meta_graph in model.meta_graphs:
-    for packed in meta_graph.collection_def[_ASSETS_KEY].any_list.value:
+    for packed in list(meta_graph.collection_def[_ASSETS_KEY].any_list.value):
       asset = meta_graph_pb2.AssetFileDef()
       if packed.Unpack(asset):
         meta_graph.asset_file_def.append(asset)
+    meta_graph.collection_def.pop(_ASSETS_KEY, None)
   with tf.io.gfile.GFile(path, 'wb') as file:
     file.write(model.SerializeToString(deterministic=True))
 

@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from absl import logging
 
+from monolith.native_training import _multi_table_listeners
 from monolith.native_training import multi_hash_table_ops
 from monolith.native_training import save_utils
 from monolith.native_training import tf_estimator
@@ -79,8 +80,11 @@ class BaseExporter(abc.ABC):
     directory = save_utils.SaveHelper.get_ckpt_asset_dir(ckpt_to_export)
     paths = sorted(tf.io.gfile.glob(os.path.join(directory, pattern)))
     graph = tf.compat.v1.get_default_graph()
+    marked = [a for a in graph.get_collection(tf.compat.v1.GraphKeys.ASSET_FILEPATHS)
+              if isinstance(a, str)]
     for path in paths:
-      graph.add_to_collection(tf.compat.v1.GraphKeys.ASSET_FILEPATHS, path)
+      if path not in marked:
+        graph.add_to_collection(tf.compat.v1.GraphKeys.ASSET_FILEPATHS, path)
     return paths
 
   @staticmethod
@@ -109,31 +113,28 @@ class BaseExporter(abc.ABC):
     Raises:
       ValueError: the checkpoint lacks the files of a table.
     """
-    directory = save_utils.SaveHelper.get_ckpt_asset_dir(ckpt_to_export)
-    ops = []
-    for table in tf.compat.v1.get_collection(multi_hash_table_ops._MULTI_HASH_TABLE_GRAPH_KEY):
-      prefixes = self._saved_prefixes(directory, table)
-      if self._shared_embedding:
-        base = tf.constant(os.path.join(os.path.abspath(directory), ''))
-      else:
-        for prefix in prefixes:
-          for kind in ('', '.meta'):
-            self.add_ckpt_to_assets(ckpt_to_export, f'{prefix}{kind}-[0-9]*-of-[0-9]*')
-        base = self.create_asset_base()
-      with tf.control_dependencies([table.initializer]):
-        basenames = [tf.strings.join([base, prefix]) for prefix in prefixes]
-        ops.append(table.restore(basenames[0] if len(basenames) == 1 else tf.stack(basenames))
-                   .as_op())
-    return ops
+    tables = tf.compat.v1.get_collection(multi_hash_table_ops._MULTI_HASH_TABLE_GRAPH_KEY)
+    if not tables:
+      return []
+    directory = os.path.abspath(save_utils.SaveHelper.get_ckpt_asset_dir(ckpt_to_export))
+    if not tf.io.gfile.isdir(directory):
+      raise ValueError(f'Checkpoint {ckpt_to_export} has no tables: {directory} does not exist.')
+    plan = _multi_table_listeners.plan_restore(directory, [t.shared_name for t in tables])
+    return [self._restore_op(ckpt_to_export, table, *plan[table.shared_name]) for table in tables]
 
-  def _saved_prefixes(self, directory: str, table: multi_hash_table_ops.MultiHashTable) -> List[str]:
-    """The file name prefixes in `directory` that together hold the table."""
-    prefix = table.shared_name.replace(':', '-').replace('/', '-')
-    if tf.io.gfile.glob(os.path.join(directory, f'{prefix}-[0-9]*-of-[0-9]*')):
-      return [prefix]
-    raise ValueError(f'Table {table.shared_name!r} has no files {prefix}-*-of-* in {directory}; '
-                     f'export with the number of parameter servers that the checkpoint was trained '
-                     f'with.')
+  def _restore_op(self, ckpt_to_export: str, table: multi_hash_table_ops.MultiHashTable,
+                  paths: Sequence[str], shard_index: int, num_shards: int) -> tf.Operation:
+    """Restores a table from files that are copied into the export, or from where they are."""
+    if self._shared_embedding:
+      basenames = tf.constant(list(paths))
+    else:
+      prefixes = [os.path.basename(path) for path in paths]
+      for prefix in prefixes:
+        for kind in ('', '.meta'):
+          self.add_ckpt_to_assets(ckpt_to_export, f'{prefix}{kind}-[0-9]*-of-[0-9]*')
+      basenames = tf.strings.join([self.create_asset_base(), tf.constant(prefixes)])
+    with tf.control_dependencies([table.initializer]):
+      return table.restore(basenames, shard_index, num_shards).as_op()
 
   @staticmethod
   def build_hashtable_assign_inputs_outputs() -> tuple[Dict[str, tf.Tensor], Dict[str, tf.Tensor]]:
@@ -182,8 +183,7 @@ class BaseExporter(abc.ABC):
                     for s in export_ctx.signatures(graph)}
       if assign_hashtable:
         inputs, outputs = self.build_hashtable_assign_inputs_outputs()
-        if outputs:
-          signatures['hashtable_assign'] = self.build_signature(inputs, outputs)
+        signatures['hashtable_assign'] = self.build_signature(inputs, outputs)
         self.add_multi_hashtable_assign_signatures(signatures)
       main_op = self._main_op(checkpoint_path, restore_hashtable)
       saver = tf.compat.v1.train.Saver(sharded=True)
@@ -214,6 +214,8 @@ class BaseExporter(abc.ABC):
     inputs = _receiver_inputs(receiver.receiver_tensors)
     spec = tf_estimator.EstimatorSpec.from_any(self._call_model_fn(receiver.features))
     context = export_context.get_current_export_ctx()
+    if context is None:
+      raise ValueError('_model_fn_with_input_reveiver: no export is going on; use enter_export_mode.')
     for name, outputs in _export_outputs(spec).items():
       context.add_signature(graph, name, inputs, outputs)
 
@@ -283,6 +285,7 @@ class StandaloneExporter(BaseExporter):
     checkpoint_path = self._checkpoint(checkpoint_path)
     with self._export_environment(export_context.ExportMode.STANDALONE) as (graph, export_ctx):
       self._model_fn_with_input_reveiver(serving_input_receiver_fn)
+      _leave_jobs(graph)
       return self._export_saved_model_from_graph(
           graph, export_ctx, checkpoint_path, export_dir_base=self._export_dir_base,
           assets_extra=self.gen_warmup_assets())
@@ -298,6 +301,14 @@ class DistributedExporter(BaseExporter):
   def export_saved_model(self, serving_input_receiver_fn, checkpoint_path=None, global_step=None):
     """Never reached: there is no instance."""
     raise NotImplementedError
+
+
+def _leave_jobs(graph: tf.Graph) -> None:
+  """Moves ops that ask for a job of the training cluster into the one process of a standalone model."""
+  for op in graph.get_operations():
+    spec = tf.DeviceSpec.from_string(op.device)
+    if spec.job is not None:
+      op._set_device(spec.replace(job=None, replica=None, task=None))
 
 
 def _restore(saver: tf.compat.v1.train.Saver, session: tf.compat.v1.Session,

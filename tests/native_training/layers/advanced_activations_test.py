@@ -91,8 +91,10 @@ def test_get_other_layer_by_its_class_name():
 @pytest.mark.parametrize(
   "function, cls",
   [
-    (tf.nn.relu, "ReLU"), (tf.tanh, "Tanh"), (tf.nn.sigmoid, "Sigmoid"), (tf.keras.activations.hard_sigmoid, "HardSigmoid"),
-    (tf.keras.activations.selu, "Selu"), (tf.keras.activations.softmax, "Softmax"), (tf.keras.activations.linear, "Linear"),
+    (tf.nn.relu, "ReLU"), (tf.tanh, "Tanh"), (tf.nn.sigmoid, "Sigmoid"),
+    (tf.keras.activations.hard_sigmoid, "HardSigmoid"),
+    (tf.keras.activations.selu, "Selu"), (tf.keras.activations.softmax, "Softmax"),
+    (tf.keras.activations.linear, "Linear"),
   ],
 )  # fmt: skip
 def test_get_registered_functions(function, cls):
@@ -105,7 +107,9 @@ def test_get_other_function_as_it_is():
   np.testing.assert_allclose(layer(_X), np.exp(_X), rtol=1e-6)
 
 
-@pytest.mark.parametrize("identifier", ["nothing", "3", "__import__('os')", 3, {"name": "Nothing"}, {"name": "Tanh", "alpha": 1}])
+@pytest.mark.parametrize(
+  "identifier", ["nothing", "3", "__import__('os')", 3, {"name": "Nothing"}, {"name": "Tanh", "alpha": 1}]
+)
 def test_get_refuses_the_rest(identifier):
   with pytest.raises(TypeError, match="^Could not interpret activation function identifier: "):
     ad_acts.get(identifier)

@@ -52,7 +52,9 @@ def test_columns_of_zeros_stay_finite(run_layer):
   outputs, gradient, weight_gradients = run_layer(
     lambda: Dense(2, kernel_initializer="zeros", allow_kernel_norm=True), np.ones((1, 3), np.float32)
   )
-  assert np.isfinite(outputs).all() and np.isfinite(gradient).all() and all(np.isfinite(g).all() for g in weight_gradients)
+  assert (
+    np.isfinite(outputs).all() and np.isfinite(gradient).all() and all(np.isfinite(g).all() for g in weight_gradients)
+  )
 
 
 def test_norms_start_as_lengths_of_the_same_draw(in_graph):
@@ -92,7 +94,13 @@ def test_shards(in_graph, explicit):
   x = np.random.default_rng(0).standard_normal((4, 294)).astype(np.float32)
   with tf.compat.v1.variable_scope("s", partitioner=None if explicit else partitioner):
     layer = Dense(
-      1024, name="d", allow_kernel_norm=True, kernel_norm_trainable=True, kernel_regularizer="l2", optimizer="mine", **kwargs
+      1024,
+      name="d",
+      allow_kernel_norm=True,
+      kernel_norm_trainable=True,
+      kernel_regularizer="l2",
+      optimizer="mine",
+      **kwargs,
     )
     outputs = layer(x)
   shards = layer.weights[:5]
@@ -202,7 +210,20 @@ def test_monitor_needs_relu():
 
 def test_config_round_trip():
   layer = Dense(
-    3, "relu", False, tf.keras.initializers.Constant(0.5), "ones", "l2", "l1", True, True, None, True, 0.2, None, name="n"
+    3,
+    "relu",
+    False,
+    tf.keras.initializers.Constant(0.5),
+    "ones",
+    "l2",
+    "l1",
+    True,
+    True,
+    None,
+    True,
+    0.2,
+    None,
+    name="n",
   )
   again = Dense.from_config(layer.get_config())
   assert again.get_config() == layer.get_config()
@@ -233,7 +254,9 @@ def test_none_is_glorot_uniform_and_input_dim_is_a_shape():
 
 
 def test_double_precision():
-  assert Dense(2, dtype="float64", allow_kernel_norm=True, kernel_norm_trainable=True)(np.ones((2, 3))).dtype == tf.float64
+  assert (
+    Dense(2, dtype="float64", allow_kernel_norm=True, kernel_norm_trainable=True)(np.ones((2, 3))).dtype == tf.float64
+  )
 
 
 def test_wrong_arguments():

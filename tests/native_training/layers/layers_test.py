@@ -30,7 +30,7 @@ def test_star_import_gives_layers_only():
   names: dict = {}
   exec("from monolith.native_training.layers import *", names)
   assert {"MLP", "Dense", "LogitCorrection", "Sigmoid2", "Dropout", "merge_tensor_list"} <= set(names)
-  assert not {"tf", "annotations", "add_params_to_keras"} & set(names)
+  assert not {"tf", "annotations", "add_params_to_keras", "utils", "mlp", "dense"} & set(names)
 
 
 @pytest.mark.parametrize("name", _keras_classes())
@@ -41,7 +41,9 @@ def test_every_keras_layer_has_params_of_its_own(name):
   assert layers.keras_layers[name] is cls
 
 
-@pytest.mark.parametrize("name, settings", [("Conv1DTranspose", {"filters": 2, "kernel_size": 3}), ("SimpleRNN", {"units": 2})])
+@pytest.mark.parametrize(
+  "name, settings", [("Conv1DTranspose", {"filters": 2, "kernel_size": 3}), ("SimpleRNN", {"units": 2})]
+)
 def test_params_make_the_class_itself_not_its_base(name, settings):
   p = getattr(layers, name).params()
   p.set(**settings)

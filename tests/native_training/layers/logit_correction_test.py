@@ -63,7 +63,9 @@ def test_extreme_logits_stay_finite():
 
 
 def test_static_form():
-  np.testing.assert_allclose(LogitCorrection.get_sample_logits(tf.constant(_Z), tf.constant(_S), False), _Z - np.log(_S), rtol=1e-5)
+  np.testing.assert_allclose(
+    LogitCorrection.get_sample_logits(tf.constant(_Z), tf.constant(_S), False), _Z - np.log(_S), rtol=1e-5
+  )
 
 
 def test_config_round_trip_and_params():

@@ -41,12 +41,14 @@ def test_instantiate():
 
 def test_params_hold_these_names():
   own = {
-    "output_dims", "activations", "initializers", "kernel_regularizer", "use_weight_norm", "use_learnable_weight_norm", "use_bias",
-    "bias_regularizer", "enable_batch_normalization", "batch_normalization_momentum", "batch_normalization_renorm",
-    "batch_normalization_renorm_clipping", "batch_normalization_renorm_momentum",
+    "output_dims", "activations", "initializers", "kernel_regularizer", "use_weight_norm", "use_learnable_weight_norm",
+    "use_bias", "bias_regularizer", "enable_batch_normalization", "batch_normalization_momentum",
+    "batch_normalization_renorm", "batch_normalization_renorm_clipping", "batch_normalization_renorm_momentum",
   }  # fmt: skip
   p = MLP.params()
-  assert {n for n, _ in p.iter_params()} == own | {"cls", "name", "trainable", "dtype", "dynamic"} | set(hyperparams.allowed_kwargs)
+  assert {n for n, _ in p.iter_params()} == own | {"cls", "name", "trainable", "dtype", "dynamic"} | set(
+    hyperparams.allowed_kwargs
+  )
   assert (p.cls, p.name, p.trainable, p.dtype, p.dynamic) == (MLP, "MLP", True, None, False)
 
 
@@ -73,13 +75,21 @@ def test_call_with_everything(in_graph):
   assert np.isfinite(in_graph.run(total))
   assert len(layer._stacked_layers) == 11
   assert [w.name for w in layer.trainable_weights][:7] == [
-    "MLP/BatchNorm/in/gamma:0", "MLP/BatchNorm/in/beta:0", "MLP/dense_0/kernel:0", "MLP/dense_0/trainable_kernel_norm:0",
+    "MLP/BatchNorm/in/gamma:0", "MLP/BatchNorm/in/beta:0", "MLP/dense_0/kernel:0",
+    "MLP/dense_0/trainable_kernel_norm:0",
     "MLP/dense_0/bias:0", "MLP/BatchNorm/out/gamma:0", "MLP/BatchNorm/out/beta:0",
   ]  # fmt: skip
   assert "MLP/p_re_lu/alpha:0" in [w.name for w in layer.weights]
 
 
-_NAMES = ["BatchNorm/in/gamma", "dense_0/kernel", "BatchNorm/out/gamma", "dense_1/kernel", "BatchNorm/out_1/gamma", "dense_2/kernel"]
+_NAMES = [
+  "BatchNorm/in/gamma",
+  "dense_0/kernel",
+  "BatchNorm/out/gamma",
+  "dense_1/kernel",
+  "BatchNorm/out_1/gamma",
+  "dense_2/kernel",
+]
 
 
 def _named():
@@ -218,7 +228,12 @@ def test_renorm_settings_arrive():
     batch_normalization_renorm_momentum=0.8,
   )
   norm = layer.get_layer(0)
-  assert (norm.momentum, norm.renorm, dict(norm.renorm_clipping), norm.renorm_momentum) == (0.9, True, {"rmax": 2.0}, 0.8)
+  assert (norm.momentum, norm.renorm, dict(norm.renorm_clipping), norm.renorm_momentum) == (
+    0.9,
+    True,
+    {"rmax": 2.0},
+    0.8,
+  )
   assert MLP.from_config(layer.get_config()).get_config() == layer.get_config()
   assert np.isfinite(layer(_X, training=True)).all()
 
@@ -227,7 +242,9 @@ def test_renorm_settings_arrive():
 
 
 def test_activations_come_back_from_a_config(wave):
-  layer = MLP([2, 2, 1], ["leakyrelu", "sigmoid2", "prelu"], kernel_regularizer="l2", use_weight_norm=False, dtype="float64")
+  layer = MLP(
+    [2, 2, 1], ["leakyrelu", "sigmoid2", "prelu"], kernel_regularizer="l2", use_weight_norm=False, dtype="float64"
+  )
   again = MLP.from_config(layer.get_config())
   assert again.get_config() == layer.get_config()
   x = wave((2, 3), 1)

@@ -38,7 +38,9 @@ def test_published_values_and_gradients(run_layer, wave, derive, kwargs, g, expe
   np.testing.assert_allclose(outputs, expected, atol=1e-5)
   beta, gamma, mean, variance = _WEIGHTS
   twin = lambda *a: (_twin(*a, kwargs.get("mode", "train"), mean, variance, g).ravel() * np.arange(1, 9)).sum()  # noqa: E731
-  for found, wanted in zip([input_gradient, beta_gradient, gamma_gradient], derive(twin, [x, beta, gamma]), strict=True):
+  for found, wanted in zip(
+    [input_gradient, beta_gradient, gamma_gradient], derive(twin, [x, beta, gamma]), strict=True
+  ):
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 

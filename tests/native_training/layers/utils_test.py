@@ -84,7 +84,12 @@ def test_constants():
 
 
 def test_check_dim():
-  assert [utils.check_dim(d) for d in (None, 3, tf.compat.v1.Dimension(4), tf.compat.v1.Dimension(None))] == [-1, 3, 4, -1]
+  assert [utils.check_dim(d) for d in (None, 3, tf.compat.v1.Dimension(4), tf.compat.v1.Dimension(None))] == [
+    -1,
+    3,
+    4,
+    -1,
+  ]
   with pytest.raises(ValueError, match="'3' is no dimension"):
     utils.check_dim("3")
 

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds and runs the C++ unit tests: plain, under AddressSanitizer and under ThreadSanitizer.
+
+    python build_tools/cc_tests.py [--only plain|address|thread] [--filter GTEST_FILTER]
+
+The libraries below `cc/` that need no TensorFlow are compiled with every `tests/cc/**/*_test.cc` into one program. Needs
+GoogleTest and GoogleMock with their headers (Debian: libgtest-dev, libgmock-dev); the sanitizers need clang.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LIBRARIES = ("hash_table", "distribution")
+FLAGS = ["-std=c++17", "-pthread", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
+MODES = {
+  "plain": (["g++", "clang++"], ["-O2"]),
+  "address": (["clang++"], ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]),
+  "thread": (["clang++"], ["-O1", "-g", "-fsanitize=thread", "-D__SANITIZE_THREAD__"]),
+}
+
+
+def sources() -> list[pathlib.Path]:
+  found = [p for name in LIBRARIES for p in sorted((ROOT / "cc" / name).rglob("*.cc")) if not p.stem.endswith("_benchmark")]
+  return found + sorted((ROOT / "tests" / "cc").rglob("*_test.cc"))
+
+
+def compile_one(compiler: list[str], flags: list[str], source: pathlib.Path, obj: pathlib.Path) -> None:
+  obj.parent.mkdir(parents=True, exist_ok=True)
+  subprocess.run([*compiler, *FLAGS, *flags, f"-I{ROOT}", "-c", str(source), "-o", str(obj)], check=True)
+
+
+def run_mode(mode: str, gtest_filter: str | None) -> None:
+  """Builds and runs all tests in one mode; raises if either fails."""
+  candidates, flags = MODES[mode]
+  compiler = next((c for c in candidates if shutil.which(c)), None)
+  if compiler is None:
+    raise SystemExit(f"error: the {mode} run needs {' or '.join(candidates)}; install it.")
+  command = [c for c in (shutil.which("ccache"), compiler) if c]
+  work = ROOT / ".build" / "cc_tests" / mode
+  objects = [work / s.relative_to(ROOT).with_suffix(".o") for s in sources()]
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    list(pool.map(lambda so: compile_one(command, flags, *so), zip(sources(), objects, strict=True)))
+  program = work / "cc_tests"
+  libraries = ["-lgmock", "-lgtest", "-lgtest_main"]
+  subprocess.run([compiler, *flags, "-pthread", *map(str, objects), *libraries, "-o", str(program)], check=True)
+  arguments = [f"--gtest_filter={gtest_filter}"] if gtest_filter else []
+  print(f"C++ tests, {mode}", flush=True)
+  subprocess.run([str(program), "--gtest_brief=1", *arguments], check=True, timeout=900)
+
+
+def main() -> int:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--only", choices=sorted(MODES), help="one mode instead of all")
+  parser.add_argument("--filter", help="a GoogleTest filter")
+  arguments = parser.parse_args()
+  for mode in [arguments.only] if arguments.only else list(MODES):
+    try:
+      run_mode(mode, arguments.filter)
+    except subprocess.CalledProcessError as error:
+      print(f"error: C++ tests, {mode}: {error.cmd[0]} failed with status {error.returncode}", file=sys.stderr)
+      return 1
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

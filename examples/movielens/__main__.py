@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m examples.movielens`."""
+
+from examples.movielens import train
+
+if __name__ == '__main__':
+  train.main()

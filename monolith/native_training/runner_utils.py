@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of a training job as a command line gives them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Optional
+
+from monolith.native_training.cpu_training import DistributedCpuTrainingConfig
+from monolith.native_training.service_discovery import ServiceDiscoveryType
+
+__all__ = ["RunnerConfig"]
+
+
+@dataclasses.dataclass
+class RunnerConfig(DistributedCpuTrainingConfig):
+  """Settings of a whole job. Those whose text ends in "Later." are refused unless they have their default.
+
+  :param task: class or script of the model. Later.
+  :param tf_config: TF_CONFIG of the job. Later.
+  :param deep_insight_name: the model's name in deep insight. Later.
+  :param discovery_type: how processes find each other; a local job needs none.
+  :param zk_server: ZooKeeper's address. Later.
+  :param zk_watch_address_family: ipv4 or ipv6. Later.
+  :param is_local: train in this process.
+  :param enable_fid_dedup: kept for compatibility. Later.
+  :param bzid: business of online serving. Later.
+  :param ps_replica_num: replicas of each online server. Later.
+  :param tf_grpc_worker_cache_threads: threads of gRPC's client side, between processes only.
+  :param monolith_grpc_worker_service_handler_multiplier: handlers of its server side, between processes only.
+  :param params_override: JSON of model params to override. Later.
+  :param base_name: name of online serving. Later.
+  :param data_type: kind of the input's records. Later.
+  :param feature_list: path of feature_list.conf. Later.
+  :param lagrangex_header: framing of the input. Later.
+  :param sort_id: framing of the input. Later.
+  :param kafka_dump: framing of the input. Later.
+  :param kafka_dump_prefix: framing of the input. Later.
+  :param restore_dir: directory of checkpoints to start from. Later.
+  :param restore_ckpt: the checkpoint there. Later.
+  :param deep_insight_target: heads in deep insight. Later.
+  :param deep_insight_sample_ratio: share of samples sent there. Later.
+  :param unified_serving: kept for compatibility. Later.
+  :param use_estimator: kept for compatibility. Later.
+  :param kafka_topics: topics of the input. Later.
+  :param kafka_group_id: consumer group. Later.
+  :param kafka_servers: brokers. Later.
+  :param input_path: directory of the input. Later.
+  :param is_hourly: it has a directory per hour. Later.
+  :param wildcard: pattern of its files. Later.
+  :param start_date: first day, inclusive. Later.
+  :param end_date: last day, exclusive. Later.
+  :param start_hour: first hour, inclusive. Later.
+  :param end_hour: last hour, exclusive. Later.
+  :param enable_dynamic_sharding: deal files out while training. Later.
+  :param max_task_num_per_worker: tasks of a worker then. Later.
+  :param disable_native_metrics: False prints AUC or mean squared error at each step to standard error; progress and summaries
+    show them in any case. Later.
+  """
+
+  task: Optional[str] = None
+  tf_config: Optional[str] = None
+  deep_insight_name: Optional[str] = None
+  discovery_type: ServiceDiscoveryType = ServiceDiscoveryType.CONSUL
+  zk_server: Optional[str] = None
+  zk_watch_address_family: str = "ipv4"
+  is_local: bool = False
+  enable_fid_dedup: bool = False
+  bzid: Optional[str] = None
+  ps_replica_num: Optional[int] = None
+  tf_grpc_worker_cache_threads: int = 16
+  monolith_grpc_worker_service_handler_multiplier: float = 1.0
+  params_override: Optional[str] = None
+  base_name: Optional[str] = None
+  data_type: Optional[str] = None
+  feature_list: Optional[str] = None
+  lagrangex_header: bool = False
+  sort_id: bool = True
+  kafka_dump: bool = False
+  kafka_dump_prefix: bool = False
+  restore_dir: Optional[str] = None
+  restore_ckpt: Optional[str] = None
+  deep_insight_target: Optional[str] = None
+  deep_insight_sample_ratio: Optional[float] = None
+  unified_serving: bool = False
+  use_estimator: bool = False
+  kafka_topics: Optional[str] = None
+  kafka_group_id: Optional[str] = None
+  kafka_servers: Optional[str] = None
+  input_path: Optional[str] = None
+  is_hourly: bool = False
+  wildcard: Optional[str] = None
+  start_date: Optional[str] = None
+  end_date: Optional[str] = None
+  start_hour: Optional[int] = None
+  end_hour: Optional[int] = None
+  enable_dynamic_sharding: bool = False
+  max_task_num_per_worker: int = 1
+  disable_native_metrics: bool = True

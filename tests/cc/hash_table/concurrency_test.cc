@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything at once from many threads, with exact answers; also run under ThreadSanitizer and AddressSanitizer.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "cc/hash_table/entry_dump.h"
+#include "tests/cc/hash_table/table_test_util.h"
+
+namespace monolith {
+namespace {
+
+using namespace testing;  // NOLINT: the fixtures of this suite
+
+constexpr int kDim = 6;
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr int64_t kFids = 4000;
+#else
+constexpr int64_t kFids = 40000;
+#endif
+
+template <typename Work>
+void RunThreads(int n, Work work) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < n; ++i) threads.emplace_back([&work, i] { work(i); });
+  for (auto& thread : threads) thread.join();
+}
+
+// All coordinates of an entry are equal at any moment; a read that mixes two moments shows two values.
+void ExpectWhole(const std::vector<float>& values) {
+  for (size_t i = 0; i < values.size(); i += kDim) {
+    for (int d = 1; d < kDim; ++d) ASSERT_EQ(values[i], values[i + d]) << "a torn read";
+  }
+}
+
+TEST(ConcurrencyTest, EveryUpdateCountsWhileTheTableGrowsAndIsRead) {
+  auto table = NewEmbeddingTable(MakeConfig({MakeSlice(kDim)}));
+  std::atomic<int> writers{4};
+  RunThreads(6, [&](int thread) {
+    if (thread >= 4) {
+      while (writers.load() > 0) {
+        std::vector<int64_t> fids;
+        for (int64_t i = thread; i < kFids; i += 37) fids.push_back(i);
+        ExpectWhole(Lookup(*table, fids));
+      }
+      return;
+    }
+    for (int64_t i = 0; i < kFids; ++i) {
+      const int64_t fid = (i + thread * kFids / 4) % kFids;
+      if (thread % 2 == 0) {
+        AssignAdd(table.get(), {fid}, std::vector<float>(kDim, static_cast<float>(fid % 100)));
+      } else {
+        Optimize(table.get(), {fid}, std::vector<float>(kDim, -static_cast<float>(fid % 100)), {2});
+      }
+    }
+    --writers;
+  });
+  EXPECT_EQ(table->size(), static_cast<uint64_t>(kFids));
+  for (int64_t fid = 0; fid < kFids; ++fid) {
+    const std::vector<float> values = Lookup(*table, {fid});
+    for (float v : values) ASSERT_EQ(v, 6 * static_cast<float>(fid % 100)) << fid;
+  }
+}
+
+TEST(ConcurrencyTest, SaveSeesOneCutWhileWritersWait) {
+  auto table = NewEmbeddingTable(MakeConfig({MakeSlice(kDim)}));
+  constexpr int64_t kKeys = 500;
+  std::vector<int64_t> fids(kKeys);
+  for (int64_t i = 0; i < kKeys; ++i) fids[i] = i * 977;
+  std::atomic<bool> stop{false};
+  RunThreads(3, [&](int thread) {
+    if (thread > 0) {
+      // Each batch adds 1 to every key: between batches of both writers all keys are equal.
+      while (!stop.load()) AssignAdd(table.get(), fids, std::vector<float>(kKeys * kDim, 1));
+      return;
+    }
+    for (int save = 0; save < 20; ++save) {
+      float first = -1;
+      for (const std::string& entry : Dump(table.get())) {
+        EntryDump dump;
+        ASSERT_TRUE(ParseEntryDump(entry, &dump));
+        if (first < 0) first = dump.values[0];
+        for (float v : dump.values) ASSERT_EQ(v, first) << "a save that mixes two moments";
+      }
+    }
+    stop = true;
+  });
+}
+
+TEST(ConcurrencyTest, EvictionRestoreAndReinitialiseBesideReadersAndWriters) {
+  TableConfig config = MakeConfig({MakeSlice(kDim)});
+  config.expire.default_days = 1;
+  auto table = NewEmbeddingTable(config);
+  std::atomic<int> writers{2};
+  RunThreads(5, [&](int thread) {
+    if (thread < 2) {
+      // Thread t owns the fids of parity t; stamps move on, so that old ones expire.
+      for (int64_t round = 0; round < 20; ++round) {
+        for (int64_t i = thread; i < kFids / 10; i += 2) {
+          Assign(table.get(), {i}, std::vector<float>(kDim, static_cast<float>(round)), 86400 * (round + 1));
+        }
+      }
+      --writers;
+    } else if (thread == 2) {
+      while (writers.load() > 0) table->Evict(config.expire);
+    } else if (thread == 3) {
+      while (writers.load() > 0) {
+        auto batch = table->StartRestore();
+        batch->Add(Dump(table.get()), 0, 1);
+        batch.reset();  // dropped: the table stays as it is
+        std::vector<int32_t> found(1);
+        const int64_t fid = -5;
+        table->Reinitialize(&fid, 1, 0, found.data());
+      }
+    } else {
+      while (writers.load() > 0) {
+        std::vector<int64_t> fids;
+        for (int64_t i = 0; i < kFids / 10; i += 3) fids.push_back(i);
+        ExpectWhole(Lookup(*table, fids));
+      }
+    }
+  });
+  const auto is_last = [&](int64_t fid) { return Lookup(*table, {fid})[0] == 19; };
+  for (int64_t fid = 0; fid < kFids / 10; ++fid) ASSERT_TRUE(is_last(fid)) << fid;
+}
+
+TEST(ConcurrencyTest, ReadersSeeOldOrNewTableDuringARestore) {
+  auto table = NewEmbeddingTable(MakeConfig({MakeSlice(kDim)}));
+  std::vector<int64_t> fids(2000);
+  for (size_t i = 0; i < fids.size(); ++i) fids[i] = static_cast<int64_t>(i);
+  Assign(table.get(), fids, std::vector<float>(fids.size() * kDim, 1));
+  const auto entries = Dump(table.get());
+  std::atomic<bool> stop{false};
+  RunThreads(3, [&](int thread) {
+    if (thread > 0) {
+      while (!stop.load()) {
+        for (float v : Lookup(*table, fids)) ASSERT_EQ(v, 1);
+      }
+      return;
+    }
+    for (int i = 0; i < 20; ++i) Restore(table.get(), entries);
+    stop = true;
+  });
+  EXPECT_EQ(table->size(), fids.size());
+}
+
+}  // namespace
+}  // namespace monolith
