@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one table implementation: training and serving entries differ in their codec only.
 //
-//   ConcurrentTable ── TableStorage ── 16 shards ─┬─ FidIndex   fid -> entry number    (fid_index.h: probing, locking)
-//          │                                      └─ EntrySlab  entry number -> bytes  (entry_slab.h)
+//   ConcurrentTable ── TableStorage ─┬─ 16 x FidIndex   fid -> entry number            (fid_index.h: probing, locking)
+//          │                         └─ EntrySlab       entry number -> bytes          (entry_slab.h)
 //          ├── EntryCodec    what the bytes of an entry mean                           (entry_codec.h)
 //          ├── EpochManager  when memory that readers saw may be freed                 (epoch.h)
 //          └── WriterGate    lets a save or a restore keep writers out                 (writer_gate.h)

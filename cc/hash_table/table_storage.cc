@@ -3,10 +3,9 @@
 
 namespace monolith {
 
-TableStorage::TableStorage(size_t entry_bytes, EpochManager* epochs) {
-  const size_t stride = (entry_bytes + 7) / 8 * 8;
+TableStorage::TableStorage(size_t entry_bytes, EpochManager* epochs) : slab_((entry_bytes + 7) / 8 * 8) {
   for (int i = 0; i < kNumIndexShards; ++i) {
-    shards_[i] = std::make_unique<Shard>(static_cast<double>(i) / kNumIndexShards, stride, epochs);
+    shards_[i] = std::make_unique<Shard>(static_cast<double>(i) / kNumIndexShards, epochs, &slab_);
   }
 }
 
@@ -23,8 +22,8 @@ uint64_t TableStorage::size() const {
 }
 
 uint64_t TableStorage::MemoryBytes() const {
-  uint64_t bytes = 0;
-  for (const auto& shard : shards_) bytes += shard->index.Bytes() + shard->slab.UsedBytes();
+  uint64_t bytes = slab_.UsedBytes();
+  for (const auto& shard : shards_) bytes += shard->index.Bytes();
   return bytes;
 }
 

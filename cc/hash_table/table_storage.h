@@ -12,14 +12,14 @@
 
 namespace monolith {
 
-// Index and slabs of one table: what a restore builds anew and swaps in. Every shard has an index that grows by itself
-// and a slab of its own; the shards take turns at growing.
+// Index and slab of one table: what a restore builds anew and swaps in. Every shard has an index that grows by itself, and
+// the shards take turns at growing; all of them share one slab, so that the page that is being filled is one a table.
 class TableStorage {
  public:
   struct Shard {
-    Shard(double phase, size_t stride, EpochManager* epochs) : index(phase, epochs), slab(stride) {}
+    Shard(double phase, EpochManager* epochs, EntrySlab* slab) : index(phase, epochs), slab(*slab) {}
     FidIndex index;
-    EntrySlab slab;
+    EntrySlab& slab;
     alignas(64) std::atomic<uint64_t> num_keys{0};
   };
 
@@ -32,6 +32,7 @@ class TableStorage {
   uint64_t MemoryBytes() const;
 
  private:
+  EntrySlab slab_;
   std::array<std::unique_ptr<Shard>, kNumIndexShards> shards_;
 };
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "cc/kernels/scalar_input.h"
 #include "cc/kernels/status_util.h"
 #include "cc/kernels/table_config_from_proto.h"
 #include "cc/kernels/table_resources.h"
@@ -72,8 +73,10 @@ class CreateMultiTableOp : public MultiTableHandleOp {
 
  private:
   absl::Status Create(OpKernelContext* ctx, RefCountPtr<FilterResource> filter, MultiTableResource** created) const {
+    ::tensorflow::tstring config;
+    TF_RETURN_IF_ERROR(ReadScalar(ctx, kConfig, "config", &config));
     hash_table::MultiEmbeddingHashTableConfig proto;
-    if (!proto.ParseFromString(std::string(ctx->input(kConfig).scalar<::tensorflow::tstring>()()))) {
+    if (!proto.ParseFromString(std::string(config))) {
       return absl::InvalidArgumentError("multi hash table '" + shared_name_ +
                                         "': config is no MultiEmbeddingHashTableConfig; serialize one.");
     }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cc/kernels/scalar_input.h"
 #include "cc/kernels/stacked_ids.h"
 #include "cc/kernels/status_util.h"
 #include "cc/kernels/table_config_from_proto.h"
@@ -85,6 +86,9 @@ class MultiTableSaveOp : public MultiTableFileOp {
 
  private:
   absl::Status Run(Env* env, MultiTable* tables, const std::vector<std::string>& basenames) override {
+    if (basenames.size() != 1) {
+      return absl::InvalidArgumentError(absl::StrCat("basename has ", basenames.size(), " elements; save to one."));
+    }
     const std::string& basename = basenames[0];
     TF_RETURN_IF_ERROR(env->RecursivelyCreateDir(std::string(::tensorflow::io::Dirname(basename))));
     std::vector<std::unique_ptr<EmbeddingTable::Locked>> locked;
@@ -206,7 +210,9 @@ class MultiTableFeatureStatOp : public OpKernel {
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* ctx) override {
-    const std::string basename(ctx->input(0).scalar<::tensorflow::tstring>()());
+    ::tensorflow::tstring input;
+    OP_REQUIRES_OK(ctx, ReadScalar(ctx, 0, "basename", &input));
+    const std::string basename(input);
     std::vector<std::string> files;
     OP_REQUIRES_OK(ctx, FindShardFiles(ctx->env(), MetaBasename(basename), &files));
     std::vector<TableCount> sums;

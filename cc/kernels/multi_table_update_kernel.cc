@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/hash_table/gradient_sum.h"
+#include "cc/kernels/scalar_input.h"
 #include "cc/kernels/stacked_ids.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
@@ -73,8 +74,9 @@ class MultiTableOptimizeOp : public MultiTableUpdateOp {
                                                      " elements, but the tables have ", tables.total_slices(),
                                                      " slices; pass one rate for each."));
     }
-    const int64_t update_ts = ctx->input(kUpdateTime).scalar<int64_t>()();
-    const int64_t step = ctx->input(kGlobalStep).scalar<int64_t>()();
+    int64_t update_ts, step;
+    TF_RETURN_IF_ERROR(ReadScalar(ctx, kUpdateTime, "update_time", &update_ts));
+    TF_RETURN_IF_ERROR(ReadScalar(ctx, kGlobalStep, "global_step", &step));
     return RunParts(ctx, stacked, [&](const IdGroup& group, int part, int num_parts) {
       EmbeddingTable& table = tables.table(group.table);
       const float* rate = rates.data() + group.rate_offset;
@@ -104,7 +106,8 @@ class MultiTableAssignOp : public MultiTableUpdateOp {
  private:
   absl::Status Update(OpKernelContext* ctx, MultiTableResource* resource, const StackedIds& stacked,
                       const float* values) override {
-    const int64_t update_ts = ctx->input(kUpdateTime).scalar<int64_t>()();
+    int64_t update_ts;
+    TF_RETURN_IF_ERROR(ReadScalar(ctx, kUpdateTime, "update_time", &update_ts));
     return RunParts(ctx, stacked, [&](const IdGroup& group, int part, int num_parts) {
       EmbeddingTable& table = resource->tables().table(group.table);
       const Rows own = SelectPart(group, part, num_parts, values, table.dim());
@@ -128,11 +131,13 @@ class MultiTableReinitializeOp : public OpKernel {
   void Compute(OpKernelContext* ctx) override {
     RefCountPtr<MultiTableResource> resource;
     OP_REQUIRES_OK(ctx, FindMultiTable(ctx, &resource));
+    ::tensorflow::tstring name;
+    OP_REQUIRES_OK(ctx, ReadScalar(ctx, kTableName, "table_name", &name));
     const auto ids = ctx->input(kId).flat<int64_t>();
     ::tensorflow::Tensor* output;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(1, ctx->input(kId).shape(), &output));
     auto status = output->flat<int32_t>();
-    const int table = resource->tables().IndexOf(std::string(ctx->input(kTableName).scalar<::tensorflow::tstring>()()));
+    const int table = resource->tables().IndexOf(std::string(name));
     if (table < 0) {
       status.setConstant(-1);
     } else {

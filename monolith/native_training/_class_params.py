@@ -53,7 +53,7 @@ def _constructor_arguments(cls: type) -> Dict[str, Any]:
   for base in reversed(cls.__mro__[:-1]):
     if "__init__" not in vars(base):
       continue
-    for name, parameter in list(inspect.signature(base.__init__).parameters.items())[1:]:
+    for name, parameter in list(inspect.signature(vars(base)["__init__"]).parameters.items())[1:]:
       if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or name == "params":
         continue
       arguments[name] = parameter.default

@@ -2,8 +2,8 @@
 """The dry run: builds a task's model once in a throw-away graph to learn which tables it needs.
 
 Features and tables: every feature that has a slot of its own gets a table under the feature's name. Features that share
-one slot share one table, which bears the slot's name (with `shared_name` that is the feature whose slot is shared); their
-vectors of equal fids are then one and the same.
+one slot share one table, which bears the slot's name (with `shared_name` that is the feature whose slot is shared);
+their vectors of equal fids are then one and the same.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def collect_feature_configs(task: Any, hashtable_init_capacity: int = 0) -> Feat
     tf.compat.v1.train.get_or_create_global_step()
     task.ctx.feature_factory = factory
     task.ctx.async_function_mgr = AsyncFunctionMgr(is_async=False)
-    # Tables are those of training, whatever this task is going to do: evaluation and prediction read what training wrote.
+    # Evaluation and prediction read the tables that training wrote, so those of training are collected in any case.
     task_mode, task.p.mode = task.p.mode, tf_estimator.ModeKeys.TRAIN
     try:
       features, labels = _single_element(task)

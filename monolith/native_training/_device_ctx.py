@@ -49,7 +49,7 @@ class MonolithDeviceCtx:
     self._current: Any = None
     self._device_fn: Optional[Callable[[tf.Operation], str]] = None
 
-  def __enter__(self) -> "MonolithDeviceCtx":
+  def __enter__(self) -> MonolithDeviceCtx:
     if distribution_utils.enable_sync_training() and not export_context.is_exporting():
       self._device_fn = {
         DeviceCtxType.INPUT_FN: device_utils.input_device_fn,

@@ -40,8 +40,8 @@ def parse_input(
 ) -> Tuple[Any, Any, List[tf.compat.v1.train.SessionRunHook]]:
   """Splits what an `input_fn` returned into (features, labels, hooks).
 
-  A Dataset gives the tensors of an initializable iterator and the hook that initializes it. A pair is (features, labels);
-  anything else is features alone, with labels None.
+  A Dataset gives the tensors of an initializable iterator and the hook that initializes it. A pair is (features,
+  labels); anything else is features alone, with labels None.
   """
   hooks: List[tf.compat.v1.train.SessionRunHook] = []
   if isinstance(result, tf.data.Dataset):

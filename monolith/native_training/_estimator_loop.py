@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +27,7 @@ from monolith.native_training.hooks.step_rate_hook import StepRateHook
 
 __all__ = ["Estimator"]
 
-_SessionRunHook = tf.compat.v1.train.SessionRunHook
+_SessionRunHook: TypeAlias = tf.compat.v1.train.SessionRunHook
 
 
 class Estimator:
@@ -128,7 +128,7 @@ class Estimator:
     hooks: Optional[Sequence[_SessionRunHook]] = None,
     steps: Optional[int] = None,
     max_steps: Optional[int] = None,
-  ) -> "Estimator":
+  ) -> Estimator:
     """Trains until a limit, the end of the input, a hook's request, or a stop signal; then saves.
 
     Resumes from the newest complete checkpoint of `model_dir`. SIGTERM, SIGINT and SIGHUP end the loop after the step
@@ -430,7 +430,7 @@ def _check_limits(steps: Optional[int], max_steps: Optional[int]) -> None:
 def _check_hooks(hooks: Optional[Sequence[_SessionRunHook]]) -> List[_SessionRunHook]:
   hooks = list(hooks or ())
   for hook in hooks:
-    if not isinstance(hook, _SessionRunHook):
+    if not isinstance(hook, tf.compat.v1.train.SessionRunHook):
       raise TypeError(f"hooks holds {hook!r}, which is no SessionRunHook.")
   return hooks
 
@@ -503,6 +503,6 @@ def _rows(batch: Any) -> Iterator[Any]:
     raise ValueError(
       f"predict: predictions have {sizes} rows; all need the batch axis, or pass yield_single_examples=False."
     )
-  for i in range(next(iter(sizes.values()))):
+  for i in range(next(iter(sizes.values())) or 0):
     row = {key: array[i] for key, array in arrays.items()}
     yield row if isinstance(batch, Mapping) else row[""]

@@ -97,7 +97,7 @@ class EstimatorSpec(_EstimatorSpecFields):
       prediction_hooks=_hook_tuple("prediction_hooks", prediction_hooks),
     )
 
-  def _replace(self, **kwargs: Any) -> "EstimatorSpec":
+  def _replace(self, **kwargs: Any) -> EstimatorSpec:
     """A validated copy with the given fields replaced; the mode cannot change."""
     if kwargs.get("mode", self.mode) != self.mode:
       raise ValueError(f"EstimatorSpec._replace: mode is {self.mode!r} and cannot be replaced.")
@@ -107,7 +107,7 @@ class EstimatorSpec(_EstimatorSpecFields):
     return EstimatorSpec(**{**self._asdict(), **kwargs})
 
   @classmethod
-  def from_any(cls, spec: Any) -> "EstimatorSpec":
+  def from_any(cls, spec: Any) -> EstimatorSpec:
     """`spec` itself, or a copy of an object that has the same fields (the real `tf.estimator`'s).
 
     Raises:

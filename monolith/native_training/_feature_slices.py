@@ -115,7 +115,7 @@ def create_embedding_slices(
       )
     pieces = _combine_and_split(name_to_embedding_ids[name], embedding, feature_to_combiner[name], dims)
     end = 0
-    for dim, piece in zip(dims, pieces):
+    for dim, piece in zip(dims, pieces, strict=True):
       end += dim
       result[slice_key(name, end - dim, end)] = piece
   return result
@@ -132,7 +132,7 @@ def _combine_and_split(
     pieces = distribution_ops.fused_reduce_sum_and_split(
       fids.value_rowids(), embedding, fids.nrows(), dims
     )
-    for piece, dim in zip(pieces, dims):
+    for piece, dim in zip(pieces, dims, strict=True):
       piece.set_shape([fids.shape[0], dim])
     return pieces
   combined = combiner.combine(fids, embedding)

@@ -2,8 +2,8 @@
 """Slots, slices and columns: how a model names the embeddings of its features.
 
 A *slot* is a feature field; its fids live in one table. A *slice* is a range of that table's embedding with its own
-initializer, optimizer and compressor. A *column* is one feature that draws on a slot; its combiner turns the embeddings of
-the feature's fids into one tensor per row.
+initializer, optimizer and compressor. A *column* is one feature that draws on a slot; its combiner turns the
+embeddings of the feature's fids into one tensor per row.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class FeatureEmbTable(abc.ABC):
   def add_feature_slice(
     self, segment: Segment, learning_rate_fn: Optional[LearningRateFn] = None
   ) -> None:
-    """Appends a slice to the slot's embedding."""
+    """Appends a slice to the slot's embedding; tables whose slices are fixed already need not know."""
+    return None
 
   @abc.abstractmethod
   def embedding_lookup(
@@ -53,13 +54,14 @@ class FeatureEmbTable(abc.ABC):
   def set_feature_metadata(
     self, feature_name: str, combiner: embedding_combiners.Combiner
   ) -> None:
-    """Records that a feature draws on this table."""
+    """Records that a feature draws on this table; tables that know their features already need not."""
+    return None
 
 
 class FeatureSlice:
   """Columns [start, end) of a slot's embedding."""
 
-  def __init__(self, feature_slot: "FeatureSlot", start: int, end: int):
+  def __init__(self, feature_slot: FeatureSlot, start: int, end: int):
     self._feature_slot = feature_slot
     self._start = start
     self._end = end
@@ -68,7 +70,7 @@ class FeatureSlice:
     return f"FeatureSlice({self._feature_slot.name}:{self._start}_{self._end})"
 
   @property
-  def feature_slot(self) -> "FeatureSlot":
+  def feature_slot(self) -> FeatureSlot:
     """The slot that this is a part of."""
     return self._feature_slot
 
@@ -96,8 +98,8 @@ class FeatureSlotConfig:
     name: the slot's name; `str(slot_id)` when empty.
     has_bias: whether the first column is a bias of its own.
     bias_initializer, bias_optimizer, bias_compressor, bias_learning_rate_fn: for the bias.
-    default_vec_initializer, default_vec_optimizer, default_vec_compressor, default_vec_learning_rate_fn: for slices that
-      bring none of their own.
+    default_vec_initializer, default_vec_optimizer, default_vec_compressor, default_vec_learning_rate_fn: for slices
+      that bring none of their own.
     hashtable_config: the kind of table.
     slot_id: the slot's number, the high bits of its fids.
     occurrence_threshold: sightings of a fid before it gets an entry; 0 gives every fid one at once.
@@ -146,7 +148,7 @@ class FeatureSlot:
     self._table = table
     self._config = config
     self._dim = 0
-    self._columns: List["FeatureColumn"] = []
+    self._columns: List[FeatureColumn] = []
     self._bias_slice: Optional[FeatureSlice] = None
     if config.has_bias:
       self._bias_slice = self.add_feature_slice(
@@ -221,11 +223,11 @@ class FeatureSlot:
       raise ValueError(f"slot {self.name!r} has no bias; set FeatureSlotConfig.has_bias.")
     return self._bias_slice
 
-  def get_feature_columns(self) -> List["FeatureColumn"]:
+  def get_feature_columns(self) -> List[FeatureColumn]:
     """The columns that draw on this slot, in order of creation."""
     return list(self._columns)
 
-  def _add_feature_column(self, column: "FeatureColumn") -> None:
+  def _add_feature_column(self, column: FeatureColumn) -> None:
     self._columns.append(column)
     self._table.set_feature_metadata(column.feature_name, column.combiner)
 

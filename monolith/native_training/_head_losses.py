@@ -104,7 +104,8 @@ def get_softmax_loss_and_pred(
     mode: in PREDICT there is no loss.
 
   Returns:
-    (loss, pred): [B], None in PREDICT, and [B] int64 class numbers. Reduce the loss before it goes into an EstimatorSpec.
+    (loss, pred): [B], None in PREDICT, and [B] int64 class numbers. Reduce the loss before it goes into an
+    EstimatorSpec.
   """
   pred = tf.argmax(tf.nn.softmax(logits, name=f"{name}_softmax_pred"), axis=1)
   if mode == ModeKeys.PREDICT:

@@ -89,7 +89,7 @@ def normalize_heads(spec: EstimatorSpec, default_head_name: str) -> Heads:
     preds = list(spec.pred)
     names = _names(spec.head_name or default_head_name)
     _check_count("head_name", names, len(preds))
-    predictions = dict(zip(names, preds))
+    predictions = dict(zip(names, preds, strict=True))
   else:
     preds, predictions = [spec.pred], spec.pred
     names = _names(spec.head_name or default_head_name)

@@ -12,8 +12,8 @@ __all__ = ["check_list", "extend_as_list"]
 def extend_as_list(x: Any, n: int) -> List[Any]:
   """`x` as a list of at least `n` items.
 
-  A list or tuple is padded with None up to `n` (a longer one is kept). Anything else is repeated: `x` itself first, then
-  deep copies where they can be made.
+  A list or tuple is padded with None up to `n` (a longer one is kept). Anything else is repeated: `x` itself first,
+  then deep copies where they can be made.
   """
   if isinstance(x, (list, tuple)):
     return [*x, *[None] * (n - len(x))]

@@ -56,10 +56,6 @@ class LocalTraining:
     also_supported: FrozenSet[str] = frozenset(),
   ):
     self._task = instantiate_task(params)
-    if self._task.p.serving.export_when_saving:
-      raise ValueError(
-        "serving.export_when_saving is not supported yet; leave it False and export after training."
-      )
     # TF_CONFIG describes some other job; this one is local.
     with tf_estimator.tf_config_env(None):
       self._training = CpuTraining(config, self._task, also_supported=also_supported)
@@ -72,7 +68,7 @@ class LocalTraining:
     """The task's wrapped functions."""
     return self._training
 
-  def __enter__(self) -> "LocalTraining":
+  def __enter__(self) -> LocalTraining:
     self._cluster = LocalCluster(self._config.num_ps)
     return self
 
@@ -84,7 +80,7 @@ class LocalTraining:
   def train(
     self, steps: Optional[int] = None, max_steps: Optional[int] = None, hooks: _Hooks = None
   ) -> tf_estimator.Estimator:
-    """Trains; see `tf_estimator.Estimator.train`. A task whose mode is eval evaluates in the loop and trains nothing."""
+    """Trains; see `tf_estimator.Estimator.train`. A task whose mode is eval only updates its metrics."""
     input_fn = self._training.create_input_fn(self._task.p.mode)
     with self._estimator() as estimator:
       return estimator.train(input_fn, hooks=hooks, steps=steps, max_steps=max_steps)
@@ -139,7 +135,7 @@ class LocalTraining:
       )
     yield tf_estimator.Estimator(self._training.create_model_fn(), config=run_config)
 
-  def _save_period(self) -> Dict[str, Optional[int]]:
+  def _save_period(self) -> Dict[str, Any]:
     train = self._task.p.train
     secs, steps = self._config.save_checkpoints_secs, self._config.save_checkpoints_steps
     if secs is None and steps is None:

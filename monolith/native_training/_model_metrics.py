@@ -30,7 +30,7 @@ def head_metrics(heads: Heads) -> Dict[str, Tuple[tf.Tensor, tf.Operation]]:
   """{`<head>_auc` or `<head>_mse`: (value, update op)} of the heads that have a label."""
   result = {}
   for name, label, pred, is_classification in zip(
-    heads.names, heads.labels, heads.preds, heads.classification
+    heads.names, heads.labels, heads.preds, heads.classification, strict=True
   ):
     if label is None:
       continue
@@ -47,8 +47,8 @@ def head_metrics(heads: Heads) -> Dict[str, Tuple[tf.Tensor, tf.Operation]]:
 def add_native_metrics(heads: Heads) -> List[Any]:
   """Adds summaries and progress values of the heads' metrics; returns the ops that update them.
 
-  The flag `disable_native_metrics`, where somebody sets it, turns them off (true), or has each step print them to standard
-  error too (false).
+  The flag `disable_native_metrics`, where somebody sets it, turns them off (true), or has each step print them to
+  standard error too (false).
   """
   is_set = _flags.is_flag_set("disable_native_metrics")
   if is_set and _flags.flag_value("disable_native_metrics", False):

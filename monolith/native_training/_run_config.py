@@ -108,7 +108,7 @@ class RunConfig:
       return fields[name]
     raise AttributeError(f"RunConfig has no attribute {name!r}.")
 
-  def replace(self, **kwargs: Any) -> "RunConfig":
+  def replace(self, **kwargs: Any) -> RunConfig:
     """A copy with the given constructor arguments replaced; keeps the cluster this object has read.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from typing import Optional
+from typing import Any, Optional, Tuple
 
 import tensorflow as tf
 
@@ -60,8 +60,8 @@ class SecondOrStepTimerWithTideSetting(tf.compat.v1.train.SecondOrStepTimer):
       raise ValueError(
         f"tide window {window} with tide_every_secs={tide_every_secs}: give all five, or none."
       )
-    self._window = window if all(given) else None
-    self._tide_every_secs = tide_every_secs
+    self._window: Optional[Tuple[Any, ...]] = window if all(given) else None
+    self._tide_every_secs = tide_every_secs or 0.0
     self._enabled = True
     self._last_time: Optional[float] = None
 

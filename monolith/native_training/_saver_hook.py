@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, TypeAlias
 
 import tensorflow as tf
 from absl import logging
@@ -18,7 +18,7 @@ from monolith.native_training._save_timer import SecondOrStepTimerWithTideSettin
 
 __all__ = ["NoFirstSaveCheckpointSaverHook"]
 
-_Listener = tf.compat.v1.train.CheckpointSaverListener
+_Listener: TypeAlias = tf.compat.v1.train.CheckpointSaverListener
 _HashTableType = monolith_checkpoint_state_pb2.MonolithCheckpointState
 _ATTEMPTS = 2
 
@@ -182,8 +182,9 @@ class NoFirstSaveCheckpointSaverHook(tf.compat.v1.train.CheckpointSaverHook):
     if not tf.io.gfile.isdir(assets):
       return
     state = tf.train.get_checkpoint_state(self._checkpoint_dir)
-    committed = [] if state is None else [os.path.abspath(p) for p in state.all_model_checkpoint_paths]
-    if os.path.abspath(prefix) not in committed:
+    # A state file edited by hand may name the newest checkpoint alone.
+    named = [] if state is None else [state.model_checkpoint_path, *state.all_model_checkpoint_paths]
+    if os.path.abspath(prefix) not in [os.path.abspath(path) for path in named]:
       logging.info("Deleting %s, which an unfinished save of step %d left.", assets, step)
       tf.io.gfile.rmtree(assets)
 

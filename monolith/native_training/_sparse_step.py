@@ -118,7 +118,7 @@ def lookup_features(
       result[names[0]] = found[table]
     else:
       sizes = [tf.size(values[name]) for name in names]
-      result.update(zip(names, tf.split(found[table], sizes)))
+      result.update(zip(names, tf.split(found[table], sizes), strict=True))
   return result
 
 
@@ -137,8 +137,8 @@ def _by_table(
 class TableFeatureFactory(feature.FeatureFactoryFromEmbeddings):
   """The factory of a training graph: answers lookups from looked-up embeddings, applies gradients to the tables.
 
-  The gradients of one fid in one table are summed over all its occurrences, in all features that share the table, before
-  its one optimizer step.
+  The gradients of one fid in one table are summed over all its occurrences, in all features that share the table,
+  before its one optimizer step.
 
   Args:
     tables: from `create_tables`.

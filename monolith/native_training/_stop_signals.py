@@ -30,7 +30,7 @@ class StopSignals:
     self.received: Optional[int] = None
     self._previous: Dict[int, Any] = {}
 
-  def __enter__(self) -> "StopSignals":
+  def __enter__(self) -> StopSignals:
     if threading.current_thread() is threading.main_thread():
       for signum in _SIGNALS:
         # An ignored signal stays ignored: nohup means it.

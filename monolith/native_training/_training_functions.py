@@ -17,6 +17,7 @@ from monolith.native_training import (
 )
 from monolith.native_training._collect_pass import FeatureConfigs, collect_feature_configs
 from monolith.native_training._estimator_inputs import call_with_accepted, samples_in
+from monolith.native_training._exporting import create_export_listener
 from monolith.native_training._sparse_step import (
   TableFeatureFactory,
   create_tables,
@@ -230,10 +231,17 @@ class _ModelBuilder:
       scaffold = tf.compat.v1.train.Scaffold(saver=saver, copy_from_scaffold=scaffold)
     savers = [
       _training_hooks.full_saver_hook(
-        self._config, self._task, self._model_dir, scaffold, self._async_function_mgr, None
+        self._config,
+        self._task,
+        self._model_dir,
+        scaffold,
+        self._async_function_mgr,
+        self._make_export_listener,
       )
     ]
-    dense_only = _training_hooks.dense_only_saver_hook(self._config, self._task, self._model_dir)
+    dense_only = _training_hooks.dense_only_saver_hook(
+      self._config, self._task, self._model_dir, self._make_export_listener
+    )
     if dense_only is not None:
       savers.append(dense_only)
     worker_hooks = (session_hooks.SetCurrentSessionHook(), *self._hooks, *self._async_function_mgr.hooks)
@@ -242,6 +250,11 @@ class _ModelBuilder:
       training_chief_hooks=(restore, *savers, *spec.training_chief_hooks),
       training_hooks=(*worker_hooks, *spec.training_hooks),
     )
+
+  def _make_export_listener(
+    self, save_path: str, dense_only: bool
+  ) -> tf.compat.v1.train.CheckpointSaverListener:
+    return create_export_listener(self._training, self._model_dir, save_path, dense_only)
 
 
 def _variable_scope(config: CpuTrainingConfig) -> Any:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Optional, TypeAlias
 
 import tensorflow as tf
 
@@ -21,8 +21,10 @@ _NEVER_STEPS = 100_000_000
 # Beyond checkpoints_max_to_keep one checkpoint a day stays for good.
 _KEEP_EVERY_N_HOURS = 24
 
-_Hook = tf.compat.v1.train.SessionRunHook
-_Listener = tf.compat.v1.train.CheckpointSaverListener
+_Hook: TypeAlias = tf.compat.v1.train.SessionRunHook
+_Listener: TypeAlias = tf.compat.v1.train.CheckpointSaverListener
+
+ExportListenerMaker = Callable[[str, bool], _Listener]
 
 
 class _AsyncFlushListener(_Listener):
@@ -62,7 +64,7 @@ def full_saver_hook(
   model_dir: str,
   scaffold: tf.compat.v1.train.Scaffold,
   async_function_mgr: AsyncFunctionMgr,
-  export_listener: Optional[Callable[[], _Listener]],
+  make_export_listener: ExportListenerMaker,
 ) -> _Hook:
   """Writes tables and dense variables.
 
@@ -72,15 +74,15 @@ def full_saver_hook(
     model_dir: directory of the checkpoints.
     scaffold: holds the saver.
     async_function_mgr: holds updates that are still queued.
-    export_listener: makes the listener that exports after a save; None exports nothing.
+    make_export_listener: (path of the checkpoints, dense_only) -> the listener that exports after a save.
   """
   basename = os.path.join(model_dir, CHECKPOINT_BASENAME)
   listeners: List[_Listener] = [
     _AsyncFlushListener(async_function_mgr),
     multi_hash_table_ops.MultiHashTableCheckpointSaverListener(basename),
   ]
-  if export_listener is not None:
-    listeners.append(export_listener())
+  if task.p.serving.export_when_saving:
+    listeners.append(make_export_listener(basename, False))
   if config.feature_eviction_on_save:
     listeners.append(multi_hash_table_ops.MultiHashTableRestorerSaverListener(basename))
   secs, steps = config.save_checkpoints_secs, config.save_checkpoints_steps
@@ -105,7 +107,9 @@ def full_saver_hook(
   )
 
 
-def dense_only_saver_hook(config: CpuTrainingConfig, task: Any, model_dir: str) -> Optional[_Hook]:
+def dense_only_saver_hook(
+  config: CpuTrainingConfig, task: Any, model_dir: str, make_export_listener: ExportListenerMaker
+) -> Optional[_Hook]:
   """Writes dense variables alone into `<model_dir>/dense_only`, or None when no period asks for it."""
   secs = config.dense_only_save_checkpoints_secs
   steps = config.dense_only_save_checkpoints_steps
@@ -115,6 +119,9 @@ def dense_only_saver_hook(config: CpuTrainingConfig, task: Any, model_dir: str) 
   if secs is None and steps is None:
     return None
   directory = os.path.join(model_dir, "dense_only")
+  listeners: List[_Listener] = []
+  if task.p.serving.export_when_saving:
+    listeners.append(make_export_listener(os.path.join(directory, CHECKPOINT_BASENAME), True))
   saver = full_saver(config, directory)
   # The loop's saver comes from the scaffold; this one must not be met as a second one in the collection.
   saver.build()
@@ -123,6 +130,7 @@ def dense_only_saver_hook(config: CpuTrainingConfig, task: Any, model_dir: str) 
     save_secs=secs,
     save_steps=steps,
     saver=saver,
+    listeners=listeners,
     save_graph_def=False,
     is_dense_only=True,
     use_native_multi_hash_table=True,

@@ -12,13 +12,14 @@ from __future__ import annotations
 import getpass
 import os
 import tempfile
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Optional, Sequence
 
 import tensorflow as tf
 from absl import logging
 
 from monolith.native_training import save_utils, tf_estimator
 from monolith.native_training._collect_pass import FeatureConfigs
+from monolith.native_training._exporting import create_exporter
 from monolith.native_training._local_training import LocalTraining
 from monolith.native_training._training_config import (
   CpuTrainingConfig,
@@ -30,7 +31,6 @@ from monolith.native_training._training_functions import (
   is_chief,
   make_native_task_context,
 )
-from monolith.native_training.model_export.export_context import ExportMode
 
 __all__ = [
   "CpuTraining",
@@ -85,9 +85,10 @@ def local_train(
     steps: steps to train; None trains until the input ends.
     save_checkpoints_steps: steps between checkpoints.
     profiling: not supported yet.
-    enable_embedding_prefetch: look the next step's embeddings up while a step runs. Its lookups then miss the updates of
-      that step.
-    enable_embedding_postpush: update tables while the next step runs. With this and the former off, a run repeats exactly.
+    enable_embedding_prefetch: look the next step's embeddings up while a step runs. Its lookups then miss the
+      updates of that step.
+    enable_embedding_postpush: update tables while the next step runs. With this and the former off, a run repeats
+      exactly.
     remove_model_dir_if_exists: start afresh, deleting `model_dir`; False resumes from its newest checkpoint.
     only_feature_engineering: not supported yet.
 
@@ -164,60 +165,6 @@ def make_config_backward_compatible(model_dir: str, config: CpuTrainingConfig) -
       "MULTI_CUCKOO_HASH_MAP is."
     )
   config.use_native_multi_hash_table = True
-
-
-def create_exporter(
-  task: CpuTraining,
-  model_dir: str,
-  warmup_file: Optional[str],
-  export_dir_base: str,
-  dense_only: bool,
-  include_graphs: Optional[List[str]] = None,
-  export_context_list: Optional[List[Any]] = None,
-) -> Any:
-  """The exporter that the task's `serving` params ask for.
-
-  Args:
-    task: a CpuTraining, or a NativeTask for a model without tables.
-    model_dir: directory of the checkpoints.
-    warmup_file: warmup requests that go into the export.
-    export_dir_base: directory of exports, relative to model_dir or absolute.
-    dense_only: export the dense part only; distributed mode only.
-    include_graphs: names of the sub-models to export; distributed mode only.
-    export_context_list: makers of context managers that are entered while exporting.
-
-  Raises:
-    ValueError: the mode is not one of `ExportMode`, or cannot export what is asked.
-  """
-  from monolith.native_training.model_export import saved_model_exporters
-
-  serving = _serving_params(task)
-  arguments: Dict[str, Any] = {
-    "model_fn": task.create_model_fn(),
-    "model_dir": model_dir,
-    "export_dir_base": os.path.join(model_dir, export_dir_base),
-    "shared_embedding": serving.shared_embedding,
-    "warmup_file": warmup_file,
-    "export_context_list": export_context_list,
-  }
-  if serving.export_mode is ExportMode.STANDALONE:
-    if dense_only or include_graphs:
-      raise ValueError(
-        "a standalone export is one model: dense_only and include_graphs need "
-        "serving.export_mode=ExportMode.DISTRIBUTED."
-      )
-    return saved_model_exporters.StandaloneExporter(**arguments)
-  if serving.export_mode is ExportMode.DISTRIBUTED:
-    return saved_model_exporters.DistributedExporter(
-      **arguments, dense_only=dense_only, include_graphs=include_graphs
-    )
-  raise ValueError(
-    f"serving.export_mode is {serving.export_mode}; it must be ExportMode.STANDALONE or DISTRIBUTED."
-  )
-
-
-def _serving_params(task: Any) -> Any:
-  return (task.task if isinstance(task, CpuTraining) else task).p.serving
 
 
 def _name_of(params: Any) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, TypeAlias, Union
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
   from monolith.native_training.runner_utils import RunnerConfig
 
 ModeKeys = tf_estimator.ModeKeys
-SessionRunHook = tf_estimator.SessionRunHook
+SessionRunHook: TypeAlias = tf_estimator.SessionRunHook
 export = tf_estimator.export
 PredictOutput = export.PredictOutput
 ServingInputReceiver = export.ServingInputReceiver
@@ -108,7 +108,7 @@ class RunConfig:
     return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
   @classmethod
-  def from_json(cls, text: str) -> "RunConfig":
+  def from_json(cls, text: str) -> RunConfig:
     """An object from the JSON of `to_json`.
 
     Raises:
@@ -120,7 +120,7 @@ class RunConfig:
       raise ValueError(f"RunConfig has no settings {unknown}.")
     return cls(**fields)
 
-  def to_runner_config(self) -> "RunnerConfig":
+  def to_runner_config(self) -> RunnerConfig:
     """The settings as a `RunnerConfig`, with this machine's overlap of embeddings and steps.
 
     Raises:
@@ -168,7 +168,7 @@ class Estimator:
   """
 
   def __init__(
-    self, model: Any, conf: Union[RunConfig, "RunnerConfig"], warm_start_from: Any = None
+    self, model: Any, conf: Union[RunConfig, RunnerConfig], warm_start_from: Any = None
   ):
     if warm_start_from is not None:
       raise ValueError("Estimator.warm_start_from is not supported yet; leave it None.")
@@ -184,7 +184,7 @@ class Estimator:
     self._runner = runner
 
   @property
-  def config(self) -> "RunnerConfig":
+  def config(self) -> RunnerConfig:
     """The settings in use."""
     return self._runner
 
@@ -198,7 +198,7 @@ class Estimator:
     steps: Optional[int] = None,
     max_steps: Optional[int] = None,
     hooks: Optional[List[SessionRunHook]] = None,
-  ) -> "Estimator":
+  ) -> Estimator:
     """Trains; resumes from the newest checkpoint.
 
     Args:
@@ -343,6 +343,8 @@ class Estimator:
 def _checked_hooks(hooks: Optional[List[SessionRunHook]]) -> List[SessionRunHook]:
   if hooks is None:
     return []
-  if not isinstance(hooks, list) or not all(isinstance(hook, SessionRunHook) for hook in hooks):
+  if not isinstance(hooks, list) or not all(
+    isinstance(hook, tf.compat.v1.train.SessionRunHook) for hook in hooks
+  ):
     raise CallerError(f"hooks is {hooks!r}; it must be a list of SessionRunHook.")
   return hooks

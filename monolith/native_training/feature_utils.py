@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
@@ -172,15 +172,20 @@ def _clip_gradients(
       _limit_own_norm(sparse, clip.sparse_norm, "global_gradient_norm/sparse"),
     )
   if clip.kind is GradClipType.ClipByValue:
-    return tuple(
-      [(tf.clip_by_value(grad, -clip.norm, clip.norm), v) for grad, v in pairs]
-      for pairs in (dense, sparse)
-    )
+    return _map(dense, _clip_value, clip.norm), _map(sparse, _clip_value, clip.norm)
   if clip.kind is GradClipType.ClipByNorm:
-    return tuple(
-      [(tf.clip_by_norm(grad, clip.norm), v) for grad, v in pairs] for pairs in (dense, sparse)
-    )
+    return _map(dense, tf.clip_by_norm, clip.norm), _map(sparse, tf.clip_by_norm, clip.norm)
   return dense, sparse
+
+
+def _map(
+  pairs: List[GradAndVar], fn: Callable[..., Gradient], limit: Optional[float]
+) -> List[GradAndVar]:
+  return [(fn(grad, limit), v) for grad, v in pairs]
+
+
+def _clip_value(grad: Gradient, limit: float) -> Gradient:
+  return tf.clip_by_value(grad, -limit, limit)
 
 
 def _sparse_limit(clip: _Clip, global_step: tf.Variable) -> Union[float, tf.Tensor]:

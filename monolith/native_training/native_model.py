@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The classes that a user's model derives from, and the losses of its heads.
 
-A `MonolithModel` gives `input_fn`, `model_fn` and `serving_input_receiver_fn`; the trainer does the rest. `model_fn` runs
-once to record which tables the model needs and again in every graph that is built, so it must be free of side effects.
+A `MonolithModel` gives `input_fn`, `model_fn` and `serving_input_receiver_fn`; the trainer does the rest. `model_fn`
+runs once to record which tables the model needs and again in every graph that is built, so it must be free of side
+effects.
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ def _graph_attribute(name: str, factory: Callable[[], Any]) -> Any:
 class MonolithBaseModel(NativeTask, abc.ABC):
   """A model given by three methods.
 
-  Its settings (`params()`) are attributes of the model too: `model.clip_norm` reads `model.p.clip_norm`, and assigning sets
-  it. `model.batch_size` stands for the batch size of the model's mode; assigning sets it for training and evaluation.
+  Its settings (`params()`) are attributes of the model too: `model.clip_norm` reads `model.p.clip_norm`, and assigning
+  sets it. `model.batch_size` stands for the batch size of the model's mode (that of training where evaluation has none
+  of its own); assigning sets it for both.
   """
 
   @classmethod
@@ -104,8 +106,8 @@ class MonolithBaseModel(NativeTask, abc.ABC):
     p = self.__dict__.get("p")
     if p is not None:
       if name == "batch_size":
-        group = p.eval if p.mode == _ModeKeys.EVAL else p.train
-        return group.per_replica_batch_size
+        own = p.eval.per_replica_batch_size if p.mode == _ModeKeys.EVAL else None
+        return p.train.per_replica_batch_size if own is None else own
       if name in p:
         return p[name]
     return super().__getattr__(name)
@@ -120,7 +122,7 @@ class MonolithBaseModel(NativeTask, abc.ABC):
     else:
       super().__setattr__(name, value)
 
-  def __deepcopy__(self, memo: Dict[int, Any]) -> "MonolithBaseModel":
+  def __deepcopy__(self, memo: Dict[int, Any]) -> MonolithBaseModel:
     """A copy that has built no graph yet: slots, columns and slices, which belong to a graph, stay behind."""
     result = type(self).__new__(type(self))
     memo[id(self)] = result
@@ -148,7 +150,7 @@ class MonolithBaseModel(NativeTask, abc.ABC):
 
   # What the trainer takes.
 
-  def instantiate(self) -> "MonolithBaseModel":
+  def instantiate(self) -> MonolithBaseModel:
     """The model itself: a model object may stand where params are expected."""
     return self
 
@@ -333,7 +335,8 @@ class MonolithModel(MonolithBaseModel):
       expire_time: days without an update before an entry may be evicted.
       max_seq_length: > 0 for a sequence, of which so many fids are kept apart.
       shared_name: the feature whose table this one shares; vectors of equal fids are then the same.
-      combiner: `reduce_sum`, `reduce_mean`, `first_n`, or an object; by default the first fids of a sequence, else the sum.
+      combiner: `reduce_sum`, `reduce_mean`, `first_n`, or an object; by default the first fids of a sequence, else
+        the sum.
 
     Raises:
       ValueError: the combiner is unknown, or the shared feature has no slot.
@@ -458,9 +461,11 @@ class MonolithModel(MonolithBaseModel):
       ]
       merged = parts[0] if len(parts) == 1 else _embedding_slices.merge_embeddings(parts, group_out_type)
       embeddings.append(merged)
-    result = embeddings if out_type is None else _embedding_slices.merge_embeddings(embeddings, out_type)
-    shapes = [t.shape.as_list() for t in (embeddings if out_type is None else [result])]
-    self.add_layout(name, slice_list, out_type, shapes)
+    if out_type is None:
+      self.add_layout(name, slice_list, out_type, [t.shape.as_list() for t in embeddings])
+      return embeddings
+    result = _embedding_slices.merge_embeddings(embeddings, out_type)
+    self.add_layout(name, slice_list, out_type, [result.shape.as_list()])
     return result
 
   def share_slot(

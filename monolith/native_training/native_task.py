@@ -67,6 +67,8 @@ class NativeContext:
     """
     if self.layout_factory is not None:
       return self.layout_factory.apply_gradients(grads_and_vars)
+    if self.feature_factory is None:
+      raise ValueError("the task has no feature factory; its model_fn runs under CpuTraining.")
     return self.feature_factory.apply_gradients(grads_and_vars, scale=scale)
 
   def add_async_function(
@@ -86,7 +88,7 @@ class NativeContext:
     return self.async_function_mgr.add_async_function(target, args, kwargs, is_async, queue_name)
 
 
-_METRICS = (
+_METRICS: Tuple[Tuple[str, Any, str], ...] = (
   ("enable_deep_insight", False, "Send sampled predictions to deep insight."),
   ("deep_insight_target", "ctr_head", "Head names, comma-separated, where model_fn gives none."),
   ("deep_insight_name", None, "Name of the model there, and the default of model_name."),

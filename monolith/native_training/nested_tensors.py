@@ -13,8 +13,8 @@ __all__ = ["NestedTensors"]
 class NestedTensors:
   """The tensors of a nested structure of lists, tuples and dicts.
 
-  Leaves are dense tensors, ragged tensors with one ragged axis, IndexedSlices, or things that stay as they are: None, bool,
-  int, float, str and variables.
+  Leaves are dense tensors, ragged tensors with one ragged axis, IndexedSlices, or things that stay as they are: None,
+  bool, int, float, str and variables.
 
   Args:
     nested: the structure; it is not changed.

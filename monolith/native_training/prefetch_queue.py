@@ -2,8 +2,8 @@
 """Overlapping parts of a step: queues filled ahead of it, and functions that run one step later.
 
 `enqueue_dicts_with_queue_return` with its `EnqueueHook` runs what produces tensors in a thread, ahead of the step that
-consumes them. `AsyncFunctionMgr` does the opposite: it queues the arguments of a function, whose body then runs together
-with the next step. Both change which step sees which update, which is why each has a synchronous setting.
+consumes them. `AsyncFunctionMgr` does the opposite: it queues the arguments of a function, whose body then runs
+together with the next step. Both change which step sees which update, which is why each has a synchronous setting.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _FIFOQueue:
       dequeued = self._queue.dequeue()
       self.discard_op = tf.group(dequeued)
     self._dequeued = dequeued if isinstance(dequeued, list) else [dequeued]
-    for tensor, shape in zip(self._dequeued, self._shapes):
+    for tensor, shape in zip(self._dequeued, self._shapes, strict=True):
       tensor.set_shape(shape)
     self.enqueue_op = self._queue.enqueue(dense_list)
 
@@ -80,7 +80,7 @@ class EnqueueHook(tf.compat.v1.train.SessionRunHook):
   def __init__(self, queue: _FIFOQueue):
     self._queue = queue
     self._stopping = threading.Event()
-    self._filler: Optional[threading.Thread] = None
+    self._filler = threading.Thread(target=self._fill, daemon=True)
 
   def after_create_session(self, session, coord) -> None:
     self._stopping.clear()
@@ -138,8 +138,8 @@ def enqueue_dicts_with_queue_return(
     queue_name: name of the queue's ops.
 
   Returns:
-    The same structure of dequeued tensors, and the queue, to be filled by an `EnqueueHook`. With capacity 0 the structure
-    itself and None.
+    The same structure of dequeued tensors, and the queue, to be filled by an `EnqueueHook`. With capacity 0 the
+    structure itself and None.
 
   Raises:
     ValueError: capacity is negative, or a leaf cannot be queued.

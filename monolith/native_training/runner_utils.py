@@ -54,8 +54,8 @@ class RunnerConfig(DistributedCpuTrainingConfig):
   :param end_hour: last hour, exclusive. Later.
   :param enable_dynamic_sharding: deal files out while training. Later.
   :param max_task_num_per_worker: tasks of a worker then. Later.
-  :param disable_native_metrics: False prints AUC or mean squared error at each step to standard error; progress and summaries
-    show them in any case. Later.
+  :param disable_native_metrics: False prints AUC or mean squared error at each step to standard error; progress and
+    summaries show them in any case. Later.
   """
 
   task: Optional[str] = None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The names that model code knows from `tf.estimator`, which TensorFlow no longer has since 2.16.
 
-Model code replaces `tf.estimator.` by `tf_estimator.`. The user-facing `Estimator` and `EstimatorSpec(label, pred, ...)`
-of this library are other classes and live in `monolith.native_training.estimator`.
+Model code replaces `tf.estimator.` by `tf_estimator.`. The user-facing `Estimator` and `EstimatorSpec(label, pred,
+...)` of this library are other classes and live in `monolith.native_training.estimator`.
 """
 
 from __future__ import annotations

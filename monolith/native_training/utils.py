@@ -104,7 +104,8 @@ def propagate_back_dict_gradients(
   refs = list(x_to_key)
   xs = [ref.deref() for ref in refs]
   result: Dict[Any, List[Tuple[tf.Tensor, tf.Tensor]]] = {}
-  for ref, x, grad in zip(refs, xs, propagate_back_gradients(grads_and_vars, xs, valid_var_set)):
+  grads = propagate_back_gradients(grads_and_vars, xs, valid_var_set)
+  for ref, x, grad in zip(refs, xs, grads, strict=True):
     if grad is not None:
       result.setdefault(x_to_key[ref], []).append((grad, x))
   return result

@@ -8,6 +8,7 @@ from monolith.native_training import distributed_ps_factory
 from monolith.native_training import entry
 from monolith.native_training import hash_filter_ops
 from monolith.native_training import learning_rate_functions
+from monolith.native_training import multi_hash_table_ops
 from monolith.native_training import test_utils
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
 
@@ -263,3 +264,29 @@ def test_what_is_not_supported_is_refused_by_name():
     _ = distributed_ps.PartitionedHashTable
   with pytest.raises(ValueError, match='3 hash filters for 2 parameter servers'):
     distributed_ps_factory.create_native_multi_hash_table(2, _one(), [None] * 3)
+
+
+@pytest.mark.parametrize('saved_by, restored_by', [(2, 3), (3, 2), (2, 0), (0, 2), (2, 2)])
+def test_checkpoint_restores_onto_another_number_of_servers(saved_by, restored_by, tmp_path):
+  expected = np.arange(1., 41.)
+  save_path = str(tmp_path / 'model.ckpt')
+  with _cluster(saved_by) as session:
+    table = _table({'1': _adagrad()}, saved_by).assign({
+        '1': (tf.range(-20, 20, dtype=tf.int64), tf.range(1., 41.)[:, None])})
+    listener = multi_hash_table_ops.MultiHashTableCheckpointSaverListener(save_path)
+    listener.begin()
+    saver = tf.compat.v1.train.Saver()
+    with session() as sess:
+      sess.run(table.as_op())
+      listener.before_save(sess, 7)
+      saver.save(sess, save_path, 7)
+  with _cluster(restored_by) as session:
+    table = _table({'1': _adagrad()}, restored_by)
+    rows = table.lookup({'1': tf.range(-20, 20, dtype=tf.int64)})['1'][:, 0]
+    updated = table.apply_gradients({'1': (_ids(3), _rows(1))}, _step()).lookup({'1': _ids(3)})
+    listener = multi_hash_table_ops.MultiHashTableCheckpointRestorerListener(save_path)
+    listener.begin()
+    with session() as sess:
+      listener.before_restore(sess)
+      np.testing.assert_array_equal(sess.run(rows), expected)
+      np.testing.assert_allclose(sess.run(updated)['1'], [[24 - .1 / 2**.5]], rtol=1e-6)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names and numbers of slots.
 
-A slot is numbered (the high bits of its fids) and a feature is named. Where a model gives only one of the two, this module
-supplies the other. The registry belongs to the process, so that every graph built from one model agrees.
+A slot is numbered (the high bits of its fids) and a feature is named. Where a model gives only one of the two, this
+module supplies the other. The registry belongs to the process, so that every graph built from one model agrees.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ def register_slots(features: Union[Iterable[Any], Mapping[str, int]]) -> None:
 def get_slot_from_feature_name(feature_name: str) -> Optional[int]:
   """The slot number of a feature.
 
-  That is the registered one; else the number at the end of `slot_<n>` or `fc_slot_<n>` (None if it is no number); else the
-  smallest free number, which is registered. Call order decides about the last, so register slots that appear in data.
+  That is the registered one; else the number at the end of `slot_<n>` or `fc_slot_<n>` (None if it is no number);
+  else the smallest free number, which is registered. Call order decides about the last, so register slots that appear
+  in data.
   """
   with _LOCK:
     if feature_name in _NAME_TO_SLOT:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, TypeAlias
 
 import tensorflow as tf
 
 __all__ = ["AfterSaveListener", "BeforeSaveListener"]
 
-_Listener = tf.compat.v1.train.CheckpointSaverListener
+_Listener: TypeAlias = tf.compat.v1.train.CheckpointSaverListener
 
 
 class BeforeSaveListener(_Listener):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows how training advances: step, samples per second, loss, and the metrics that the model registered.
 
-On a terminal one line is rewritten in place; elsewhere (a log file, a pipe) a plain line is printed every so many steps.
-Models and trainers register what to show on the graph they build, so neither needs to know the hook.
+On a terminal one line is rewritten in place; elsewhere (a log file, a pipe) a plain line is printed every so many
+steps. Models and trainers register what to show on the graph they build, so neither needs to know the hook.
 """
 
 from __future__ import annotations

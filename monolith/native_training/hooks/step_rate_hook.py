@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Optional
+from typing import Callable
 
 import tensorflow as tf
 
@@ -14,8 +14,8 @@ __all__ = ["StepRateHook"]
 class StepRateHook(tf.compat.v1.train.SessionRunHook):
   """Writes the summary `global_step/sec`, over the steps of all workers.
 
-  TensorFlow's StepCounterHook fetches the step within the training run, where it may be read before or after its increment,
-  and warns when it meets the same value twice. This hook reads it between two runs.
+  TensorFlow's StepCounterHook fetches the step within the training run, where it may be read before or after its
+  increment, and warns when it meets the same value twice. This hook reads it between two runs.
 
   Args:
     output_dir: directory of the summaries.
@@ -31,7 +31,7 @@ class StepRateHook(tf.compat.v1.train.SessionRunHook):
     self._clock = clock
     self._runs = 0
     self._last_step = 0
-    self._last_time: Optional[float] = None
+    self._last_time = 0.0
 
   def begin(self) -> None:
     self._writer = tf.compat.v1.summary.FileWriterCache.get(self._output_dir)

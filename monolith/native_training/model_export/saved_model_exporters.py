@@ -240,7 +240,7 @@ class BaseExporter(abc.ABC):
     Raises:
       ValueError: there is none.
     """
-    path = checkpoint_path or tf.train.latest_checkpoint(self._model_dir)
+    path = checkpoint_path or save_utils.latest_checkpoint(self._model_dir)
     if not path:
       raise ValueError(f'{self._model_dir} holds no checkpoint to export; train first, or give '
                        f'checkpoint_path.')
@@ -313,11 +313,20 @@ def _leave_jobs(graph: tf.Graph) -> None:
 
 def _restore(saver: tf.compat.v1.train.Saver, session: tf.compat.v1.Session,
              checkpoint_path: str) -> None:
+  problem = f'Checkpoint {checkpoint_path} does not hold what the model needs: '
+  remedy = 'Export the checkpoint of this very model.'
   try:
+    saved = tf.train.load_checkpoint(checkpoint_path).get_variable_to_shape_map()
+    for variable in tf.compat.v1.global_variables():
+      shape = saved.get(variable.op.name)
+      # A saver takes another shape without a word. A part of a variable is saved under the whole's name.
+      if (shape is not None and variable._save_slice_info is None
+          and not variable.shape.is_compatible_with(shape)):
+        raise ValueError(f'{problem}{variable.op.name} is {shape} there and '
+                         f'{variable.shape.as_list()} in the model. {remedy}')
     saver.restore(session, checkpoint_path)
-  except (tf.errors.NotFoundError, ValueError) as error:
-    raise ValueError(f'Checkpoint {checkpoint_path} does not hold what the model needs: {error}. '
-                     f'Export the checkpoint of this very model.') from error
+  except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
+    raise ValueError(f'{problem}{error} {remedy}') from error
 
 
 def _receiver_inputs(receiver_tensors: Any) -> Dict[str, tf.Tensor]:

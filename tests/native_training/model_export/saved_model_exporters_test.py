@@ -210,7 +210,17 @@ def test_a_missing_checkpoint_variable_or_table_is_named(trained, tmp_path):
 
   with pytest.raises(ValueError, match='does not hold what the model needs(.|\n)*surplus'):
     make(more_variables).export_saved_model(_receiver)
+
+  def other_shape(features, mode, config):
+    with tf.compat.v1.variable_scope('', custom_getter=lambda getter, name, shape=None, **kwargs:
+                                     getter(name, [1], **kwargs)):
+      return model(features, mode, config)
+
+  with pytest.raises(ValueError, match=r'weight is \[\] there and \[1\] in the model'):
+    make(other_shape).export_saved_model(_receiver)
   assert not export_context.is_exporting()
+  with pytest.raises(ValueError, match='model.ckpt-11 has no tables'):
+    make(model).export_saved_model(_receiver, os.path.join(model_dir, 'model.ckpt-11'))
   assets = os.path.join(model_dir, 'model.ckpt-10.assets')
   for name in os.listdir(assets):
     os.remove(os.path.join(assets, name))
