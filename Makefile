@@ -22,6 +22,10 @@ test-cc:
 lint: setup
 	$(BIN)/python build_tools/lint.py
 
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(git ls-files 'cc/*.cc' 'cc/*.h' 'tests/cc/*.cc' 'tests/cc/*.h')
+
 bazel:
 	build_tools/bazel.sh build //... && build_tools/bazel.sh test //...
 

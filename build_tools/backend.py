@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """PEP 517 backend: setuptools, plus TensorFlow and protoc as build requirements where the environment has none.
 
-The ops have to be compiled against the TensorFlow that will load them. Where the environment has one, the build uses it,
-also from inside pip's build isolation, and adds only the protoc that fits; else it asks for the newest supported one.
+The ops have to be compiled against the TensorFlow that will load them. Where the environment has one, the build uses
+it, also from inside pip's build isolation, and adds only the protoc that fits; else it asks for the newest supported
+one.
 """
 
 from __future__ import annotations

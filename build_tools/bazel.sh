@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs Bazel offline with Debian's rule packages (bazel-bootstrap, bazel-rules-java, bazel-rules-proto, bazel-platforms):
 #   build_tools/bazel.sh build //...
 # Another Bazel that finds its rules itself can be called directly.

@@ -72,7 +72,8 @@ def find_tensorflow() -> TensorFlow:
     if not SUPPORTED[0] <= found.minor <= SUPPORTED[1]:
       low, high = (".".join(map(str, v)) for v in SUPPORTED)
       raise BuildError(
-        f"TensorFlow {version} is installed, but the ops build on {low} to {high}; run: pip install 'tensorflow=={high}.*'."
+        f"TensorFlow {version} is installed, but the ops build on {low} to {high}; "
+        f"run: pip install 'tensorflow=={high}.*'."
       )
     return found
   raise BuildError("TensorFlow is not installed; run: pip install 'tensorflow==2.21.*', then build again.")
@@ -183,7 +184,7 @@ def build(root: pathlib.Path = ROOT, jobs: int | None = None, out_dir: pathlib.P
   jobs = jobs or int(os.environ.get("MAX_JOBS", 0)) or os.cpu_count() or 1
   print(f"Compiling {len(sources)} C++ files for TensorFlow {tensorflow.version}, {jobs} at a time", flush=True)
   with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-    failures = [e for e in pool.map(lambda so: _compile(compiler, flags, *so), zip(sources, objects)) if e]
+    failures = [e for e in pool.map(lambda so: _compile(compiler, flags, *so), zip(sources, objects, strict=True)) if e]
   if failures:
     raise BuildError("the op library does not compile:\n" + "\n".join(failures))
   return _link(compiler, tensorflow, objects, out_dir or root / OPS_DIR)

@@ -3,8 +3,8 @@
 
     python build_tools/cc_tests.py [--only plain|address|thread] [--filter GTEST_FILTER]
 
-The libraries below `cc/` that need no TensorFlow are compiled with every `tests/cc/**/*_test.cc` into one program. Needs
-GoogleTest and GoogleMock with their headers (Debian: libgtest-dev, libgmock-dev); the sanitizers need clang.
+The libraries below `cc/` that need no TensorFlow are compiled with every `tests/cc/**/*_test.cc` into one program.
+Needs GoogleTest and GoogleMock with their headers (Debian: libgtest-dev, libgmock-dev); the sanitizers need clang.
 """
 
 from __future__ import annotations

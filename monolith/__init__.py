@@ -21,8 +21,8 @@ def _select_keras_2() -> None:
   os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
   if os.environ["TF_USE_LEGACY_KERAS"] not in ("1", "true", "True"):
     warnings.warn(
-      f"TF_USE_LEGACY_KERAS is {os.environ['TF_USE_LEGACY_KERAS']!r}: tf.keras is Keras 3, which cannot be built into the "
-      "trainer's TF1 graphs; unset the variable or set it to 1 before TensorFlow is imported.",
+      f"TF_USE_LEGACY_KERAS is {os.environ['TF_USE_LEGACY_KERAS']!r}: tf.keras is Keras 3, which cannot be built into "
+      "the trainer's TF1 graphs; unset the variable or set it to 1 before TensorFlow is imported.",
       stacklevel=3,
     )
     return
@@ -44,8 +44,8 @@ _select_keras_2()
 def enable_tf_estimator_names() -> None:
   """Makes `tf.estimator.<name>` resolve to the library's own Estimator-style names.
 
-  `tf.estimator` is gone since TensorFlow 2.16. Model code that still writes `tf.estimator.ModeKeys.TRAIN` needs this one
-  line, called before that code runs. Where the installed TensorFlow has its own `tf.estimator`, nothing changes.
+  `tf.estimator` is gone since TensorFlow 2.16. Model code that still writes `tf.estimator.ModeKeys.TRAIN` needs this
+  one line, called before that code runs. Where the installed TensorFlow has its own `tf.estimator`, nothing changes.
   """
   import tensorflow as tf
 

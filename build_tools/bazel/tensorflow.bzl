@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes the installed TensorFlow a repository: its headers, its framework library, and the protoc that fits it."""
 
 _FIND = """

@@ -19,7 +19,10 @@ class Compressor {
   virtual void Decode(const char* encoded, int dim, float* values) const = 0;
 };
 
-// Throws TableError for a name that is unset or unknown.
+// Throws TableError for a name that is unset or unknown, or settings that make no sense.
+void CheckCompressor(const CompressorConfig& config);
+
+// Throws TableError as CheckCompressor does.
 std::unique_ptr<Compressor> NewCompressor(const CompressorConfig& config);
 
 }  // namespace monolith

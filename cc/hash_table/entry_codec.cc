@@ -8,6 +8,7 @@
 #include "cc/hash_table/compressor.h"
 #include "cc/hash_table/initializer.h"
 #include "cc/hash_table/optimizer.h"
+#include "cc/hash_table/retriever.h"
 
 namespace monolith {
 namespace {
@@ -42,6 +43,10 @@ class TrainingCodec : public EntryCodec {
       slice.initializer =
           ForSlice(config, i, [&] { return NewInitializer(spec.initializer, config.seed, static_cast<int>(i)); });
       slice.optimizer = ForSlice(config, i, [&] { return NewOptimizer(spec.optimizer, spec.dim); });
+      slice.retriever = ForSlice(config, i, [&] { return NewRetrieverOf(config, spec); });
+      plain_reads_ = plain_reads_ && slice.retriever == nullptr;
+      slice.scales_gradients = slice.retriever != nullptr && slice.retriever->scales_gradients();
+      needs_global_step_ = needs_global_step_ || slice.scales_gradients || slice.optimizer->needs_global_step();
       dim_ += spec.dim;
       state_bytes_ += slice.optimizer->state_bytes();
       schemas_.push_back(slice.optimizer->schema());
@@ -52,7 +57,7 @@ class TrainingCodec : public EntryCodec {
     value_bytes_ = sizeof(float) * dim_;
   }
 
-  bool values_are_floats() const override { return true; }
+  bool values_are_floats() const override { return plain_reads_; }
 
   void Init(int64_t fid, char* value, char* state) const override {
     for (const Slice& slice : slices_) {
@@ -61,7 +66,17 @@ class TrainingCodec : public EntryCodec {
     }
   }
 
-  void Read(const char* value, float* embedding) const override { std::memcpy(embedding, value, value_bytes_); }
+  void Read(const char* value, float* embedding) const override {
+    const auto* stored = reinterpret_cast<const float*>(value);
+    for (const Slice& slice : slices_) {
+      if (slice.retriever != nullptr) {
+        slice.retriever->Read(stored + slice.offset, slice.dim, embedding + slice.offset);
+      } else {
+        std::copy_n(stored + slice.offset, slice.dim, embedding + slice.offset);
+      }
+    }
+  }
+
   void Assign(const float* embedding, char* value) const override { std::memcpy(value, embedding, value_bytes_); }
 
   void AssignAdd(const float* delta, char* value) const override {
@@ -71,10 +86,16 @@ class TrainingCodec : public EntryCodec {
 
   void Optimize(const float* gradient, const float* learning_rates, int64_t global_step, char* value,
                 char* state) const override {
+    if (needs_global_step_ && global_step < 0) {
+      throw TableError("table '" + config_.name + "': global_step is " + std::to_string(global_step) +
+                       "; a slice of it (batch_softmax, one_bit) depends on the step, which must be >= 0.");
+    }
     for (size_t i = 0; i < slices_.size(); ++i) {
       const Slice& slice = slices_[i];
-      slice.optimizer->Step(Floats(value) + slice.offset, Floats(state + slice.state_offset), gradient + slice.offset,
-                            {learning_rates[i], global_step});
+      float* weights = Floats(value) + slice.offset;
+      const float* own = gradient + slice.offset;
+      if (slice.scales_gradients) own = ScaledGradient(slice, weights, own, global_step);
+      slice.optimizer->Step(weights, Floats(state + slice.state_offset), own, {learning_rates[i], global_step});
     }
   }
 
@@ -102,7 +123,27 @@ class TrainingCodec : public EntryCodec {
     int state_offset;  // bytes
     std::unique_ptr<Initializer> initializer;
     std::unique_ptr<Optimizer> optimizer;
+    std::unique_ptr<Retriever> retriever;  // null: reads are plain
+    bool scales_gradients;
   };
+
+  // Compressors are all set or all unset: half of them would leave it open how the others are read.
+  static std::unique_ptr<Retriever> NewRetrieverOf(const TableConfig& config, const SliceConfig& slice) {
+    if (slice.compressor.name.empty() != config.slices[0].compressor.name.empty()) {
+      throw TableError("the compressor is set in some slices and unset in others; set it in all of them (fp32 reads "
+                       "what is stored), or in none.");
+    }
+    return NewRetriever(slice.compressor);
+  }
+
+  // The caller's gradient is an op's input: the result lies in memory of the thread, until the next call.
+  static const float* ScaledGradient(const Slice& slice, const float* weights, const float* gradient,
+                                     int64_t global_step) {
+    thread_local std::vector<float> scaled;
+    scaled.resize(slice.dim);
+    slice.retriever->ScaleGradient(weights, gradient, slice.dim, global_step, scaled.data());
+    return scaled.data();
+  }
 
   static float* Floats(char* bytes) { return reinterpret_cast<float*>(bytes); }
 
@@ -110,6 +151,8 @@ class TrainingCodec : public EntryCodec {
   std::vector<Slice> slices_;
   std::vector<const StateSchema*> schemas_;
   std::vector<int> slice_state_bytes_;
+  bool plain_reads_ = true;
+  bool needs_global_step_ = false;
 };
 
 class ServingCodec : public EntryCodec {
@@ -184,8 +227,8 @@ class ServingCodec : public EntryCodec {
 
 std::unique_ptr<EntryCodec> NewEntryCodec(const TableConfig& config) {
   if (config.slices.empty()) {
-    throw TableError("table '" + config.name + "' has no slices; give it at least one with a dim, an initializer and an "
-                     "optimizer.");
+    throw TableError("table '" + config.name + "' has no slices; give it at least one with a dim, an initializer and "
+                     "an optimizer.");
   }
   for (size_t i = 0; i < config.slices.size(); ++i) {
     if (config.slices[i].dim <= 0) {

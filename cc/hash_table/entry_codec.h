@@ -26,7 +26,7 @@ class EntryCodec {
   int num_slices() const { return num_slices_; }
   size_t value_bytes() const { return value_bytes_; }
   size_t entry_bytes() const { return value_bytes_ + state_bytes_; }
-  // True if the value bytes are the float32 embedding itself.
+  // True if the value bytes are the embedding as lookups give it, so that Read only copies.
   virtual bool values_are_floats() const = 0;
 
   // `value` is a private copy of the value bytes; `state` what follows them in the entry.
@@ -34,7 +34,8 @@ class EntryCodec {
   virtual void Read(const char* value, float* embedding) const = 0;
   virtual void Assign(const float* embedding, char* value) const = 0;
   virtual void AssignAdd(const float* delta, char* value) const = 0;
-  // `learning_rates` has one rate a slice. Throws TableError where entries cannot be trained.
+  // `learning_rates` has one rate a slice. Throws TableError, with nothing changed, where entries cannot be trained and
+  // for a negative global_step where it matters.
   virtual void Optimize(const float* gradient, const float* learning_rates, int64_t global_step, char* value,
                         char* state) const = 0;
 

@@ -64,7 +64,10 @@ class EntrySlab {
     return {chunk, shifted - ChunkEntries(chunk)};
   }
 
-  void AddChunk(uint32_t chunk);
+  char* AddChunk(uint32_t chunk);
+  // The thread whose entry begins a huge page has the system prepare the one after it, while the others go on: else all
+  // of them would wait for the same page.
+  void PopulateAhead(char* data, const Place& place);
 
   const size_t stride_;
   std::array<std::atomic<char*>, kNumChunks> chunks_{};

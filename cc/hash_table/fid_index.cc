@@ -18,7 +18,7 @@ constexpr uint32_t kOverflowUnit = 1u << 24;
 constexpr uint32_t kOverflowMax = 255;
 constexpr uint32_t kReserved = 0xFFFFFFFFu;
 
-constexpr double kGrowth = 1.25;
+constexpr double kGrowth = 1.4;
 constexpr double kMaxLoad = 0.8;
 constexpr double kFirstHomes = 2;
 
@@ -159,7 +159,7 @@ bool CopyAll(const FidIndex::Array& from, FidIndex::Array* to) {
 FidIndex::Array::Array(uint64_t homes, uint64_t spares)
     : num_homes(homes),
       num_buckets(homes + spares),
-      memory(num_buckets * sizeof(Bucket)),
+      memory(num_buckets * sizeof(Bucket), PageBuffer::Use::kWhole),
       buckets(reinterpret_cast<Bucket*>(memory.data())) {}
 
 FidIndex::FidIndex(double phase, EpochManager* epochs) : phase_(phase), epochs_(epochs), array_(nullptr) {

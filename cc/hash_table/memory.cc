@@ -12,14 +12,18 @@ namespace monolith {
 namespace {
 
 constexpr size_t kMapFrom = size_t{64} << 10;  // below this, the C library's heap serves
-constexpr size_t kHugePage = size_t{2} << 20;
 
 size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
+char* Map(size_t bytes, int flags) {
+  void* raw = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+  if (raw == MAP_FAILED) throw std::bad_alloc();
+  return static_cast<char*>(raw);
+}
+
 char* MapAligned(size_t bytes, size_t alignment) {
   const size_t reserve = bytes + alignment;
-  void* raw = mmap(nullptr, reserve, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (raw == MAP_FAILED) throw std::bad_alloc();
+  char* raw = Map(reserve, 0);
   const auto address = reinterpret_cast<uintptr_t>(raw);
   const uintptr_t aligned = RoundUp(address, alignment);
   if (aligned > address) munmap(raw, aligned - address);
@@ -30,7 +34,15 @@ char* MapAligned(size_t bytes, size_t alignment) {
 
 }  // namespace
 
-PageBuffer::PageBuffer(size_t bytes) {
+void PopulateHugePage(char* at) {
+#ifdef MADV_POPULATE_WRITE
+  madvise(at, kHugePage, MADV_POPULATE_WRITE);  // where the kernel does not know it, the first touch does the work
+#else
+  (void)at;
+#endif
+}
+
+PageBuffer::PageBuffer(size_t bytes, Use use) {
   if (bytes < kMapFrom) {
     bytes_ = RoundUp(bytes, 64);
     data_ = static_cast<char*>(std::aligned_alloc(64, bytes_));
@@ -38,10 +50,13 @@ PageBuffer::PageBuffer(size_t bytes) {
     std::memset(data_, 0, bytes_);
     return;
   }
-  const bool huge = bytes >= kHugePage;
   bytes_ = RoundUp(bytes, 4096);
-  data_ = MapAligned(bytes_, huge ? kHugePage : 4096);
-  if (huge) madvise(data_, bytes_, MADV_HUGEPAGE);  // a hint: a kernel without huge pages refuses it
+  if (bytes < kHugePage) {
+    data_ = Map(bytes_, use == Use::kWhole ? MAP_POPULATE : 0);
+    return;
+  }
+  data_ = MapAligned(bytes_, kHugePage);
+  madvise(data_, bytes_, MADV_HUGEPAGE);  // a hint: a kernel without huge pages refuses it
 }
 
 PageBuffer::~PageBuffer() {

@@ -11,9 +11,14 @@ namespace monolith {
 // and ask for them (first touch is then about four times faster); pages that are never touched cost nothing.
 class PageBuffer {
  public:
+  enum class Use {
+    kSparse,  // pages are touched one by one, some perhaps never
+    kWhole,   // all pages are touched at once: the system hands them over in one go
+  };
+
   PageBuffer() = default;
   // Throws std::bad_alloc when the system has no memory left.
-  explicit PageBuffer(size_t bytes);
+  PageBuffer(size_t bytes, Use use);
   ~PageBuffer();
   PageBuffer(PageBuffer&& other) noexcept { *this = std::move(other); }
   PageBuffer& operator=(PageBuffer&& other) noexcept {
@@ -29,6 +34,11 @@ class PageBuffer {
   char* data_ = nullptr;  // aligned to 64 bytes at least
   size_t bytes_ = 0;
 };
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// Has the system hand over the huge page at `at`, which must lie in a PageBuffer, before somebody touches it.
+void PopulateHugePage(char* at);
 
 }  // namespace monolith
 

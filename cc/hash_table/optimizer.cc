@@ -4,6 +4,9 @@
 #include <map>
 #include <utility>
 
+#include "cc/hash_table/optimizer_checks.h"
+#include "cc/hash_table/optimizers/stochastic_rounding.h"
+
 namespace monolith {
 namespace {
 
@@ -26,11 +29,19 @@ bool RegisterOptimizer(const std::string& name, OptimizerFactory factory) {
 
 std::unique_ptr<Optimizer> NewOptimizer(const OptimizerConfig& config, int dim) {
   if (config.name.empty()) throw TableError("the optimizer is unset; set one of " + KnownNames() + ".");
+  if (config.name == "dc") {
+    throw TableError(
+        "dc decorates another optimizer and needs the weights that the gradient was computed from, but its config has "
+        "no field for the one and no op brings the other; use one of " + KnownNames() + ".");
+  }
   const auto it = Registry().find(config.name);
   if (it == Registry().end()) {
-    throw TableError("the optimizer '" + config.name + "' is not supported yet; use one of " + KnownNames() + ".");
+    throw TableError("the optimizer '" + config.name + "' is unknown; use one of " + KnownNames() + ".");
   }
-  return it->second(config, dim);
+  RequireNotNegative(config, "weight_decay_factor", config.weight_decay_factor);
+  std::unique_ptr<Optimizer> optimizer = it->second(config, dim);
+  if (config.stochastic_rounding_float16) return NewStochasticRoundingOptimizer(std::move(optimizer), dim);
+  return optimizer;
 }
 
 }  // namespace monolith

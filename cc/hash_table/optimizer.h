@@ -30,6 +30,8 @@ struct StateSchema {
 struct StepContext {
   float learning_rate;
   int64_t global_step;
+  // The weights from which the gradient was computed, for optimizers/dc.h alone; no op brings them.
+  const float* latest_weights = nullptr;
 };
 
 // The update rule of one slice. Stateless itself: the state lies in the entry, behind the embeddings.
@@ -42,6 +44,8 @@ class Optimizer {
   // Null: the optimizer dumps nothing at all.
   virtual const StateSchema* schema() const = 0;
   virtual void InitState(float* state) const = 0;
+  // True if a step depends on global_step, which then must not be negative.
+  virtual bool needs_global_step() const { return false; }
   // One step. `weights`, `state` and `gradient` do not overlap.
   virtual void Step(float* weights, float* state, const float* gradient,
                     const StepContext& context) const = 0;
@@ -52,7 +56,8 @@ using OptimizerFactory = std::function<std::unique_ptr<Optimizer>(const Optimize
 // Adds an optimizer under the name that its member has in the OptimizerConfig message. For static initialisation.
 bool RegisterOptimizer(const std::string& name, OptimizerFactory factory);
 
-// Throws TableError for a name that is unset, unknown, or a setting that makes no sense.
+// Throws TableError for a name that is unset, unknown or of an optimizer that no config can describe, or a setting that
+// makes no sense.
 std::unique_ptr<Optimizer> NewOptimizer(const OptimizerConfig& config, int dim);
 
 }  // namespace monolith

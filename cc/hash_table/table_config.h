@@ -36,11 +36,22 @@ struct OptimizerConfig {
   float epsilon = 0;
   float l1_regularization_strength = 0;
   float l2_regularization_strength = 0;
+  float momentum = 0;
+  float averaging_ratio = 0;
   bool use_nesterov = false;
+  bool decouple_weight_decay = false;
+  bool enable_dynamic_wd = false;
+  bool stochastic_rounding_float16 = false;  // any optimizer; see optimizers/stochastic_rounding.cc
 };
 
 struct CompressorConfig {
-  std::string name;  // "fp32", "fp16"; empty: unset
+  // The storage form of a serving slice, and how reads of a training slice anticipate it (retriever.h).
+  std::string name;  // "fp32", "fp16", "fixed_r8", "one_bit"; empty: unset
+  float r = 0;       // fixed_r8: half width of the range
+  int64_t step_size = 0;  // one_bit: steps between refreshes of the scale
+  float init_scale = 0;
+  float max_scale = 0;
+  float amplitude = 0;
 };
 
 // A slice: a part of every entry's embedding with its own initializer and optimizer.

@@ -83,8 +83,9 @@ class MultiTableOptimizeOp : public MultiTableUpdateOp {
       const float* rows = values + group.value_offset;
       if (dedup_) {
         const GradientSum sum(group.ids, group.num_ids, rows, table.dim(), part, num_parts);
-        table.Optimize(sum.fids().data(), sum.fids().size(), sum.gradients().data(), sum.occurrences().data(), rate,
-                       update_ts, step, resource->filter());
+        // The filter counts a fid once a step, however often it occurs in the batch.
+        table.Optimize(sum.fids().data(), sum.fids().size(), sum.gradients().data(), nullptr, rate, update_ts, step,
+                       resource->filter());
       } else {
         const Rows own = SelectPart(group, part, num_parts, values, table.dim());
         table.Optimize(own.fids.data(), own.fids.size(), own.values.data(), nullptr, rate, update_ts, step,

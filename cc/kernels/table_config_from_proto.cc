@@ -31,37 +31,63 @@ InitializerConfig InitializerFromProto(const hash_table::InitializerConfig& prot
   return config;
 }
 
-// The set member's name is the optimizer's; its settings are read by name, so that an optimizer is added in its own file.
+// Reads settings of a message by name, so that an optimizer is added in its own file; those it lacks are left alone.
+class Settings {
+ public:
+  explicit Settings(const google::protobuf::Message& message) : message_(message) {}
+  void Read(const char* name, float* value) const { ReadBy(name, value, &google::protobuf::Reflection::GetFloat); }
+  void Read(const char* name, bool* value) const { ReadBy(name, value, &google::protobuf::Reflection::GetBool); }
+  void Read(const char* name, int64_t* value) const { ReadBy(name, value, &google::protobuf::Reflection::GetInt64); }
+
+ private:
+  template <typename T, typename Getter>
+  void ReadBy(const char* name, T* value, Getter getter) const {
+    const auto* field = message_.GetDescriptor()->FindFieldByName(name);
+    if (field != nullptr) *value = (message_.GetReflection()->*getter)(message_, field);
+  }
+
+  const google::protobuf::Message& message_;
+};
+
+// The member that a message's oneof holds; null if none.
+const google::protobuf::FieldDescriptor* ChosenMember(const google::protobuf::Message& proto) {
+  return proto.GetReflection()->GetOneofFieldDescriptor(proto, proto.GetDescriptor()->oneof_decl(0));
+}
+
 OptimizerConfig OptimizerFromProto(const hash_table::OptimizerConfig& proto) {
   OptimizerConfig config;
-  if (proto.stochastic_rounding_float16()) {
-    throw TableError("stochastic_rounding_float16 is not supported yet; turn it off.");
-  }
-  const auto* chosen = proto.GetReflection()->GetOneofFieldDescriptor(proto, proto.GetDescriptor()->oneof_decl(0));
+  config.stochastic_rounding_float16 = proto.stochastic_rounding_float16();
+  const auto* chosen = ChosenMember(proto);
   if (chosen == nullptr) return config;
   config.name = std::string(chosen->name());
-  const google::protobuf::Message& member = proto.GetReflection()->GetMessage(proto, chosen);
-  const auto number = [&member](const char* field, float* value) {
-    const auto* descriptor = member.GetDescriptor()->FindFieldByName(field);
-    if (descriptor != nullptr) *value = member.GetReflection()->GetFloat(member, descriptor);
-  };
-  number("initial_accumulator_value", &config.initial_accumulator_value);
-  number("weight_decay_factor", &config.weight_decay_factor);
-  number("beta", &config.beta);
-  number("beta1", &config.beta1);
-  number("beta2", &config.beta2);
-  number("epsilon", &config.epsilon);
-  number("l1_regularization_strength", &config.l1_regularization_strength);
-  number("l2_regularization_strength", &config.l2_regularization_strength);
-  const auto* nesterov = member.GetDescriptor()->FindFieldByName("use_nesterov");
-  if (nesterov != nullptr) config.use_nesterov = member.GetReflection()->GetBool(member, nesterov);
+  const Settings settings(proto.GetReflection()->GetMessage(proto, chosen));
+  settings.Read("initial_accumulator_value", &config.initial_accumulator_value);
+  settings.Read("weight_decay_factor", &config.weight_decay_factor);
+  settings.Read("beta", &config.beta);
+  settings.Read("beta1", &config.beta1);
+  settings.Read("beta2", &config.beta2);
+  settings.Read("epsilon", &config.epsilon);
+  settings.Read("l1_regularization_strength", &config.l1_regularization_strength);
+  settings.Read("l2_regularization_strength", &config.l2_regularization_strength);
+  settings.Read("momentum", &config.momentum);
+  settings.Read("averaging_ratio", &config.averaging_ratio);
+  settings.Read("use_nesterov", &config.use_nesterov);
+  settings.Read("decouple_weight_decay", &config.decouple_weight_decay);
+  settings.Read("enable_dynamic_wd", &config.enable_dynamic_wd);
   return config;
 }
 
 CompressorConfig CompressorFromProto(const hash_table::FloatCompressorConfig& proto) {
   CompressorConfig config;
-  const auto* chosen = proto.GetReflection()->GetOneofFieldDescriptor(proto, proto.GetDescriptor()->oneof_decl(0));
-  if (chosen != nullptr) config.name = std::string(chosen->name());
+  const auto* chosen = ChosenMember(proto);
+  if (chosen == nullptr) return config;
+  config.name = std::string(chosen->name());
+  const Settings settings(proto.GetReflection()->GetMessage(proto, chosen));
+  settings.Read("r", &config.r);
+  settings.Read("step_size", &config.step_size);
+  settings.Read("init_scale", &config.init_scale);
+  settings.Read("max_scale", &config.max_scale);
+  settings.Read("amplitude", &config.amplitude);
   return config;
 }
 

@@ -160,9 +160,6 @@ class Estimator:
       save_utils.check_writable(self.model_dir)
     with StopSignals() as stop_signals, self._graph():
       features, labels, input_hooks = self._call_input_fn(input_fn, ModeKeys.TRAIN)
-      samples = samples_in(features)
-      if samples is not None:
-        progress_hook.set_samples_per_step(samples)
       spec = self._call_model_fn(features, labels, ModeKeys.TRAIN)
       self._train_with_spec(spec, input_hooks + hooks, stop_signals)
       self.stop_signal = stop_signals.received
@@ -361,7 +358,11 @@ class Estimator:
   def _call_input_fn(self, input_fn: Callable[..., Any], mode: str) -> Any:
     with tf.compat.v1.device("/cpu:0"):
       result = call_with_accepted(input_fn, mode=mode, params=self._params, config=self._config)
-      return parse_input(result)
+      features, labels, hooks = parse_input(result)
+      samples = samples_in(features)
+    if samples is not None:
+      progress_hook.set_samples_per_step(samples)
+    return features, labels, hooks
 
   def _call_model_fn(self, features: Any, labels: Any, mode: str) -> EstimatorSpec:
     # A model_fn(features, labels, ...) is given labels=None where the input has none.

@@ -16,6 +16,7 @@ from monolith.native_training._model_metrics import (
   add_native_metrics,
   head_metrics,
   refuse_unsupported_sinks,
+  show_metrics,
 )
 from monolith.native_training.model_export import export_context
 
@@ -76,8 +77,7 @@ def _predict_spec(model: Any, mode: str, heads: Heads) -> EstimatorSpec:
 
 def _eval_spec(model: Any, mode: str, heads: Heads, loss: tf.Tensor) -> EstimatorSpec:
   metrics = head_metrics(heads)
-  for name, (value, _) in metrics.items():
-    tf.compat.v1.summary.scalar(name, value)
+  show_metrics(metrics)
   updates: List[Any] = [update for _, update in metrics.values()]
   return EstimatorSpec(
     mode,

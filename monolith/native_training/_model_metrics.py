@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 import tensorflow as tf
 
@@ -14,7 +14,7 @@ from monolith.native_training._head_spec import Heads
 from monolith.native_training._streaming_auc import streaming_auc
 from monolith.native_training.hooks import progress_hook
 
-__all__ = ["add_native_metrics", "head_metrics", "refuse_unsupported_sinks"]
+__all__ = ["add_native_metrics", "head_metrics", "refuse_unsupported_sinks", "show_metrics"]
 
 _SINKS = ("enable_deep_insight", "enable_kafka_metrics", "enable_file_metrics")
 
@@ -44,6 +44,14 @@ def head_metrics(heads: Heads) -> Dict[str, Tuple[tf.Tensor, tf.Operation]]:
   return result
 
 
+def show_metrics(metrics: Mapping[str, Tuple[tf.Tensor, tf.Operation]]) -> None:
+  """Adds the values of `head_metrics` to summaries and to the progress line; a lone one without its head's name."""
+  for name, (value, _) in metrics.items():
+    tf.compat.v1.summary.scalar(name, value)
+    shown = name.rsplit("_", 1)[1] if len(metrics) == 1 else name
+    progress_hook.add_progress_metric(shown, value)
+
+
 def add_native_metrics(heads: Heads) -> List[Any]:
   """Adds summaries and progress values of the heads' metrics; returns the ops that update them.
 
@@ -54,11 +62,9 @@ def add_native_metrics(heads: Heads) -> List[Any]:
   if is_set and _flags.flag_value("disable_native_metrics", False):
     return []
   metrics = head_metrics(heads)
+  show_metrics(metrics)
   updates: List[Any] = []
   for name, (value, update) in metrics.items():
-    tf.compat.v1.summary.scalar(name, value)
-    shown = name.rsplit("_", 1)[1] if len(metrics) == 1 else name
-    progress_hook.add_progress_metric(shown, value)
     updates.append(update)
     if is_set:
       updates.append(tf.print(f"{name}:", value, output_stream=sys.stderr))

@@ -60,8 +60,10 @@ def convert_to_cached_config(configs: Configs) -> CachedConfig:
   """Serializes configs; while a model is exported, as tables of serving entries.
 
   Raises:
-    ValueError: a table has no slices, or not one learning rate for each.
+    ValueError: there are no tables, a table has no slices, or not one learning rate for each.
   """
+  if not configs:
+    raise ValueError("configs is empty: a multi hash table needs at least one table; give the config of one.")
   names = sorted(configs)
   dims = infer_dims(configs)
   multi_config = embedding_hash_table_pb2.MultiEmbeddingHashTableConfig()

@@ -73,7 +73,7 @@ class MultiHashTableCheckpointSaverListener(tf.compat.v1.train.CheckpointSaverLi
   def _write_info(self, sess: tf.compat.v1.Session, step: int, paths: list[str]) -> None:
     counts: dict[str, int] = defaultdict(int)
     for path in paths:
-      for name, count in zip(*_run(sess, self._stat, {self._stat_basename: path})):
+      for name, count in zip(*_run(sess, self._stat, {self._stat_basename: path}), strict=True):
         counts[name.decode()] += int(count)
     info = ckpt_info_pb2.CkptInfo(feature_counts=counts)
     _checkpoint_files.atomic_write_text(

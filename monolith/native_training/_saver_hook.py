@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from typing import Any, List, Optional, Sequence, TypeAlias
@@ -103,6 +104,9 @@ class NoFirstSaveCheckpointSaverHook(tf.compat.v1.train.CheckpointSaverHook):
     return self._timer
 
   def begin(self) -> None:
+    # A new writer writes the default graph at once, which is not complete yet.
+    with tf.Graph().as_default():
+      tf.compat.v1.summary.FileWriterCache.get(self._checkpoint_dir)
     super().begin()
     for guard in self._guards:
       guard.begin()
@@ -110,6 +114,7 @@ class NoFirstSaveCheckpointSaverHook(tf.compat.v1.train.CheckpointSaverHook):
   def after_create_session(self, session, coord) -> None:
     del coord
     step = session.run(self._global_step_tensor)
+    self._remove_leftovers()
     graph = tf.compat.v1.get_default_graph()
     if self._save_graph_def:
       tf.io.write_graph(graph.as_graph_def(add_shapes=True), self._checkpoint_dir, "graph.pbtxt")
@@ -175,6 +180,22 @@ class NoFirstSaveCheckpointSaverHook(tf.compat.v1.train.CheckpointSaverHook):
           raise
         logging.warning("Saving step %d failed, trying once more: %s", step, error.message)
     raise AssertionError("unreachable")
+
+  def _remove_leftovers(self) -> None:
+    """Deletes what saves that were killed left behind: half-written dense files, tables without dense variables."""
+    latest = _checkpoint_files.latest_checkpoint(self._checkpoint_dir)
+    if latest is None:
+      return
+    complete = self._helper.get_existing_checkpoint_steps()
+    base = re.escape(os.path.basename(self._save_path))
+    for name in tf.io.gfile.listdir(self._checkpoint_dir):
+      match = re.match(base + r"-(\d+)(_temp|\.assets)/?$", name)
+      if match is None or int(match[1]) in complete:
+        continue
+      # An operator may keep table directories of older steps on their own.
+      if match[2] == "_temp" or int(match[1]) > _checkpoint_files.step_of_checkpoint(latest):
+        logging.info("Deleting %s in %s, which an unfinished save left.", name, self._checkpoint_dir)
+        tf.io.gfile.rmtree(os.path.join(self._checkpoint_dir, name))
 
   def _remove_orphaned_assets(self, step: int) -> None:
     prefix = self._helper.get_ckpt_prefix(step)

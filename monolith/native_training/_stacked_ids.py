@@ -37,4 +37,4 @@ def get_list_from_flat_value(key: tf.RaggedTensor, dims: Sequence[int], flat_val
   """
   sizes = key.row_lengths() * tf.constant(list(dims), tf.int64)
   parts = tf.split(flat_value, sizes, num=len(dims))
-  return [tf.reshape(part, [-1, dim]) for part, dim in zip(parts, dims)]
+  return [tf.reshape(part, [-1, dim]) for part, dim in zip(parts, dims, strict=True)]

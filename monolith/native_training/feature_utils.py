@@ -66,31 +66,25 @@ def apply_gradients_with_var_optimizer(
     feature_columns: columns whose embeddings are trained.
     var_opt: the optimizer of variables that have no `optimizer` attribute of their own.
     loss: scalar.
-    clip_type: how gradients are limited; without a clip_norm they are not.
-    clip_norm: the limit.
+    clip_type, clip_norm: how gradients are limited, and the limit; None is no limit.
     global_step: incremented by 1 after everything else; the graph's global step by default.
     grads_and_vars_summary: write histograms and norms of gradients and variables.
-    use_allreduce: not supported yet.
-    ue_gradient_check, ue_fc_names, ue_euclidean_norm_threshold, features: not supported yet.
+    use_allreduce, is_fused_layout, ue_gradient_check and what goes with it (ue_*, features): not supported yet.
     dense_weight_decay: adds this times the variable to its gradient, after clipping.
     sparse_clip_norm: the limit of sparse gradients; clip_norm by default (ClipByGlobalNorm), none by default
       (ClipByDenseAndSparse).
     sparse_norm_warmup_steps: below that global step the sparse limit of ClipByGlobalNorm grows linearly from 0.
-    dense_reduce_mean: divide dense gradients by batch_size, before any norm is taken.
-    batch_size: rows of the batch.
-    is_fused_layout: not supported yet.
+    dense_reduce_mean, batch_size: divide dense gradients by batch_size, before any norm is taken.
 
   Returns:
     The op that makes the step.
 
   Raises:
-    CallerError: var_opt, or a variable's own optimizer, is no `tf.compat.v1.train.Optimizer`.
-    ValueError: a setting is not supported yet, or the clip type needs a clip_norm.
+    ValueError: a setting is not supported yet, the clip type needs a clip_norm, or an optimizer (var_opt, a variable's
+      own) is no `tf.compat.v1.train.Optimizer`.
   """
   _refuse_unsupported(use_allreduce, ue_gradient_check, is_fused_layout)
-  _check_optimizer(var_opt, "var_opt")
-  if global_step is None:
-    global_step = tf.compat.v1.train.get_or_create_global_step()
+  global_step = tf.compat.v1.train.get_or_create_global_step() if global_step is None else global_step
   clip = _checked_clip(clip_type, clip_norm, sparse_clip_norm, sparse_norm_warmup_steps)
   dense, sparse = _compute_gradients(var_opt, loss, feature_columns)
   if dense_reduce_mean:
@@ -144,6 +138,7 @@ def _compute_gradients(
   var_opt: tf.compat.v1.train.Optimizer, loss: tf.Tensor, feature_columns: Sequence[FeatureColumn]
 ) -> Tuple[List[GradAndVar], List[GradAndVar]]:
   """(dense, sparse) gradients in one backward pass, without those that the loss does not depend on."""
+  _check_optimizer(var_opt, "var_opt")
   variables = tf.compat.v1.trainable_variables()
   embeddings = [column.get_all_embeddings_concat() for column in feature_columns]
   if not variables and not embeddings:

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
+from google.protobuf import struct_pb2
+from tensorflow.python.framework import ops as framework_ops
 
 T = TypeVar("T")
 
@@ -23,3 +25,9 @@ def get_meta(key: str, factory: Callable[[], T]) -> T:
   if key not in metas:
     metas[key] = factory()
   return metas[key]
+
+
+# Objects of a graph under construction: a saved meta graph leaves them out.
+framework_ops.register_proto_function(
+  _COLLECTION, proto_type=struct_pb2.Struct, to_proto=lambda meta, export_scope=None: None
+)

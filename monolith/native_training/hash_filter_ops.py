@@ -7,6 +7,7 @@ Only the filter that admits everything is built so far; asking for another one i
 from __future__ import annotations
 
 from monolith.native_training import utils
+from monolith.native_training.model_export import export_context
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import tensorflow as tf
@@ -66,6 +67,8 @@ def create_hash_filters(
     return [create_dummy_hash_filter()]
   filters = []
   for i in range(ps_num):
-    with tf.compat.v1.device(utils.ps_device(i)):
+    # An exported model runs where there are no servers of that name.
+    device = None if export_context.is_exporting() else utils.ps_device(i)
+    with tf.compat.v1.device(device):
       filters.append(create_dummy_hash_filter(f"_{i}"))
   return filters

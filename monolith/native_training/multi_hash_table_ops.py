@@ -7,7 +7,7 @@ A write returns a shallow copy of the table; reads made through the copy are ord
     table = table.assign_add({"user": (ids, values)})
     embeddings = table.lookup({"user": ids})["user"]          # [len(ids), dim], after the write
 
-In graphs, the session must run `table.initializer` (or the local resources' initializer) first. Eagerly, the tables
+In graphs, the session must run `table.initializer` (or `tf.compat.v1.tables_initializer()`) first. Eagerly, the tables
 exist at once.
 """
 
@@ -32,7 +32,6 @@ from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import tensorflow as tf
 from tensorflow.python.framework import ops as framework_ops
-from tensorflow.python.ops import resources
 
 __all__ = [
   "CachedConfig",
@@ -156,7 +155,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
       return
     if cc is None:
       raise ValueError("MultiHashTable: neither cc nor table_proto is given; use MultiHashTable.from_configs.")
-    self._configs = cc.configs
+    self._configs: Mapping[str, entry.HashTableConfigInstance] = cc.configs
     self._table_names = list(cc.table_names)
     self._dims = list(cc.dims)
     self._slot_expire_time_config = cc.slot_expire_time_config
@@ -183,10 +182,9 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
       return
     self._handle = gen_monolith_ops.read_monolith_multi_hash_table(shared_name=self._shared_name)
     self._initializer = created.op
-    # A local resource: every session creates it, also one that restores and so never runs the global initializer.
-    resources.register_resource(
-      self._handle, self._initializer, gen_monolith_ops.is_hash_table_initialized(self._handle), is_shared=False
-    )
+    # The local initializer runs these: every session creates the tables, also one that restores and so never runs the
+    # global initializer.
+    tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.TABLE_INITIALIZERS, self._initializer)
 
   @classmethod
   def from_cached_config(
@@ -212,7 +210,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     """Makes a table for every name of `configs`.
 
     Raises:
-      ValueError: a table has no slices, or not one learning rate for each.
+      ValueError: there are no tables, a table has no slices, or not one learning rate for each.
     """
     cc = convert_to_cached_config(dict(configs))
     return cls.from_cached_config(cc, hash_filter, sync_client, name_suffix, saver_parallel)
@@ -276,7 +274,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
       self._handle, ragged_id.values, ragged_id.row_splits
     )
     rows = tf.split(entries, ragged_id.row_lengths(), num=len(self._table_names))
-    by_name = dict(zip(self._table_names, rows))
+    by_name = dict(zip(self._table_names, rows, strict=True))
     return {slot: by_name[slot] for slot in slot_to_id}
 
   def assign(
@@ -344,7 +342,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     return flatten_n_tensors(*[tf.cast(value, tf.float32) for value in values])
 
   def get_embeddings(self, ragged_id: tf.RaggedTensor, value: tf.Tensor) -> dict[str, tf.Tensor]:
-    return dict(zip(self._table_names, get_list_from_flat_value(ragged_id, self._dims, value)))
+    return dict(zip(self._table_names, get_list_from_flat_value(ragged_id, self._dims, value), strict=True))
 
   def raw_lookup(self, ragged_id: tf.RaggedTensor) -> tf.Tensor:
     return gen_monolith_ops.monolith_multi_hash_table_lookup(self._handle, ragged_id.values, ragged_id.row_splits)
@@ -410,8 +408,10 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
 
   def to_proto(self, export_scope: Optional[str] = None) -> Optional[multi_hash_table_ops_pb2.MultiHashTableProto]:
     """Describes this table by the names of its tensors; None if it lies outside `export_scope`."""
-    if export_scope and not self._handle.name.startswith(export_scope):
+    if export_scope and not self._handle.name.startswith(export_scope.rstrip("/") + "/"):
       return None
+    if self._initializer is None:
+      raise ValueError(f"multi hash table {self._shared_name!r} was made eagerly; only tables of a graph have a proto.")
     proto = multi_hash_table_ops_pb2.MultiHashTableProto(
       dims=self._dims,
       slot_expire_time_config=self._slot_expire_time_config,
@@ -440,7 +440,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     def element(name: str) -> Any:
       return graph.as_graph_element(framework_ops.prepend_name_scope(name, import_scope))
 
-    self._configs: Mapping[str, entry.HashTableConfigInstance] = {}
+    self._configs = {}
     self._dims = list(proto.dims)
     self._table_names = list(proto.table_names)
     self._slot_expire_time_config = proto.slot_expire_time_config

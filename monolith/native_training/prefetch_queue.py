@@ -115,8 +115,8 @@ class EnqueueHook(tf.compat.v1.train.SessionRunHook):
 
   def _cancel_on_stop(self, session: tf.compat.v1.Session, coord: tf.train.Coordinator) -> None:
     coord.wait_for_stop()
-    # The filler may hang in a full queue; only cancelling the queue frees it.
-    if self._filler.is_alive():
+    # The filler may hang in a full queue and the loop in an empty one; closing the queue frees both.
+    if self._filler.is_alive() or not self._stopping.is_set():
       self._run_quietly(session, self._queue.cancel_op)
 
   @staticmethod

@@ -41,7 +41,8 @@ class _Ranker(native_model.MonolithModel):
   """Two features, a hidden layer, one binary head; every initial value is seeded."""
 
   def input_fn(self, mode):
-    dataset = tf.data.Dataset.from_tensor_slices(_examples()).batch(self.batch_size, drop_remainder=True).map(_to_ragged)
+    dataset = tf.data.Dataset.from_tensor_slices(_examples())
+    dataset = dataset.batch(self.batch_size, drop_remainder=True).map(_to_ragged)
     return dataset.repeat() if mode == tf_estimator.ModeKeys.TRAIN else dataset
 
   def model_fn(self, features, mode):

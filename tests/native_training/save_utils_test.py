@@ -310,3 +310,16 @@ class TestSaverHook:
     hook._remove_orphaned_assets(2)
     assert not (tmp_path / "model.ckpt-1.assets").exists()
     assert (tmp_path / "model.ckpt-2.assets").exists()
+
+  def test_leftovers_of_killed_saves_are_deleted_when_training_goes_on(self, tmp_path):
+    _train(tmp_path, 2, save_steps=1)
+    for name in ("model.ckpt-1.assets", "model.ckpt-9.assets", "model.ckpt-9_temp", "other-9.assets"):
+      (tmp_path / name).mkdir()
+    (tmp_path / "model.ckpt-0.assets").mkdir()
+    with tf.Graph().as_default():
+      tf.compat.v1.get_variable_scope().set_use_resource(True)
+      tf.compat.v1.get_variable("v", [])
+      tf.compat.v1.train.get_or_create_global_step()
+      _train(tmp_path, 1, save_steps=1)
+    left = {name for name in os.listdir(tmp_path) if os.path.isdir(tmp_path / name)}
+    assert left == {"model.ckpt-0.assets", "model.ckpt-1.assets", "other-9.assets"}

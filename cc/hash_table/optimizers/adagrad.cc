@@ -7,6 +7,8 @@
 #include <cmath>
 
 #include "cc/hash_table/optimizer.h"
+#include "cc/hash_table/optimizer_checks.h"
+#include "cc/hash_table/simd_step.h"
 
 namespace monolith {
 namespace {
@@ -18,9 +20,7 @@ class AdagradOptimizer : public Optimizer {
         initial_(config.initial_accumulator_value),
         lambda_(config.weight_decay_factor),
         schema_{1, {{1, StateField::Type::kRepeatedFloat, 0, dim}}} {
-    if (!(initial_ >= 0)) {
-      throw TableError("adagrad: initial_accumulator_value is " + std::to_string(initial_) + "; it must be >= 0.");
-    }
+    RequireNotNegative(config, "initial_accumulator_value", initial_);
   }
 
   int state_bytes() const override { return 4 * dim_; }
@@ -30,11 +30,15 @@ class AdagradOptimizer : public Optimizer {
     for (int i = 0; i < dim_; ++i) norm[i] = initial_;
   }
 
-  void Step(float* __restrict w, float* __restrict norm, const float* __restrict g,
-            const StepContext& context) const override {
-    const float eta = context.learning_rate;
-    for (int i = 0; i < dim_; ++i) {
-      const float gradient = g[i] + lambda_ * w[i];
+  void Step(float* w, float* norm, const float* g, const StepContext& context) const override {
+    step_(*this, w, norm, g, context.learning_rate);
+  }
+
+  MONOLITH_INLINE void Run(float* __restrict w, float* __restrict norm, const float* __restrict g, float eta) const {
+    const int dim = dim_;
+    const float lambda = lambda_;
+    for (int i = 0; i < dim; ++i) {
+      const float gradient = g[i] + lambda * w[i];
       norm[i] += gradient * gradient;
       const float step = eta / std::sqrt(norm[i]) * gradient;
       w[i] -= norm[i] > 0 ? step : 0.0f;
@@ -46,6 +50,7 @@ class AdagradOptimizer : public Optimizer {
   const float initial_;
   const float lambda_;
   const StateSchema schema_;
+  const StepFunction<AdagradOptimizer> step_ = StepFor<AdagradOptimizer>(dim_);
 };
 
 const bool registered = RegisterOptimizer("adagrad", [](const OptimizerConfig& config, int dim) {

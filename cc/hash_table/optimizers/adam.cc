@@ -8,6 +8,8 @@
 #include <cmath>
 
 #include "cc/hash_table/optimizer.h"
+#include "cc/hash_table/optimizer_checks.h"
+#include "cc/hash_table/simd_step.h"
 
 namespace monolith {
 namespace {
@@ -26,10 +28,9 @@ class AdamOptimizer : public Optimizer {
                  {2, StateField::Type::kRepeatedFloat, 4 * dim, dim},
                  {3, StateField::Type::kFloat, 8 * dim, 1},
                  {4, StateField::Type::kFloat, 8 * dim + 4, 1}}} {
-    if (!(beta1_ >= 0 && beta1_ < 1 && beta2_ >= 0 && beta2_ < 1)) {
-      throw TableError("adam: beta1 is " + std::to_string(beta1_) + " and beta2 " + std::to_string(beta2_) +
-                       "; both must lie in [0, 1).");
-    }
+    RequireDecay(config, "beta1", beta1_);
+    RequireDecay(config, "beta2", beta2_);
+    RequirePositive(config, "epsilon", epsilon_);
   }
 
   int state_bytes() const override { return 8 * dim_ + 8; }
@@ -41,20 +42,24 @@ class AdamOptimizer : public Optimizer {
     state[2 * dim_ + 1] = beta2_;
   }
 
-  void Step(float* __restrict w, float* __restrict state, const float* __restrict g,
-            const StepContext& context) const override {
-    const float eta = context.learning_rate;
+  void Step(float* w, float* state, const float* g, const StepContext& context) const override {
+    step_(*this, w, state, g, context.learning_rate);
+  }
+
+  MONOLITH_INLINE void Run(float* __restrict w, float* __restrict state, const float* __restrict g, float eta) const {
+    const int dim = dim_;
+    const float lambda = lambda_, epsilon = epsilon_, new1 = 1 - beta1_, new2 = 1 - beta2_;
     float* __restrict m = state;
-    float* __restrict v = state + dim_;
-    float* __restrict powers = state + 2 * dim_;
+    float* __restrict v = state + dim;
+    float* __restrict powers = state + 2 * dim;
     const float alpha = eta * std::sqrt(1 - powers[1]) / (1 - powers[0]);
-    const float own = nesterov_ ? 1 - beta1_ : 0.0f;  // share of this step's gradient beside the momentum
+    const float own = nesterov_ ? new1 : 0.0f;  // share of this step's gradient beside the momentum
     const float momentum = nesterov_ ? beta1_ : 1.0f;
-    for (int i = 0; i < dim_; ++i) {
-      const float gradient = g[i] + lambda_ * w[i];
-      m[i] += (gradient - m[i]) * (1 - beta1_);
-      v[i] += (gradient * gradient - v[i]) * (1 - beta2_);
-      w[i] -= (own * gradient + momentum * m[i]) * alpha / (std::sqrt(v[i]) + epsilon_);
+    for (int i = 0; i < dim; ++i) {
+      const float gradient = g[i] + lambda * w[i];
+      m[i] += (gradient - m[i]) * new1;
+      v[i] += (gradient * gradient - v[i]) * new2;
+      w[i] -= (own * gradient + momentum * m[i]) * alpha / (std::sqrt(v[i]) + epsilon);
     }
     powers[0] *= beta1_;
     powers[1] *= beta2_;
@@ -65,6 +70,7 @@ class AdamOptimizer : public Optimizer {
   const float beta1_, beta2_, epsilon_, lambda_;
   const bool nesterov_;
   const StateSchema schema_;
+  const StepFunction<AdamOptimizer> step_ = StepFor<AdamOptimizer>(dim_);
 };
 
 const bool registered = RegisterOptimizer("adam", [](const OptimizerConfig& config, int dim) {

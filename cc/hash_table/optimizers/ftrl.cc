@@ -8,6 +8,8 @@
 #include <cmath>
 
 #include "cc/hash_table/optimizer.h"
+#include "cc/hash_table/optimizer_checks.h"
+#include "cc/hash_table/simd_step.h"
 
 namespace monolith {
 namespace {
@@ -22,9 +24,10 @@ class FtrlOptimizer : public Optimizer {
         l2_(config.l2_regularization_strength),
         schema_{3,
                 {{1, StateField::Type::kRepeatedFloat, 4 * dim, dim}, {2, StateField::Type::kRepeatedFloat, 0, dim}}} {
-    if (!(beta_ >= 0)) {
-      throw TableError("ftrl: beta is " + std::to_string(beta_) + "; it must be >= 0. 0 gives plain FTRL.");
-    }
+    RequireNotNegative(config, "initial_accumulator_value", initial_);
+    RequireNotNegative(config, "beta", beta_);
+    RequireNotNegative(config, "l1_regularization_strength", l1_);
+    RequireNotNegative(config, "l2_regularization_strength", l2_);
   }
 
   int state_bytes() const override { return 8 * dim_; }
@@ -37,21 +40,24 @@ class FtrlOptimizer : public Optimizer {
     }
   }
 
-  void Step(float* __restrict w, float* __restrict state, const float* __restrict g,
-            const StepContext& context) const override {
-    const float eta = context.learning_rate;
-    if (eta == 0) return;
+  void Step(float* w, float* state, const float* g, const StepContext& context) const override {
+    if (context.learning_rate != 0) step_(*this, w, state, g, context.learning_rate);
+  }
+
+  MONOLITH_INLINE void Run(float* __restrict w, float* __restrict state, const float* __restrict g, float eta) const {
+    const int dim = dim_;
+    const float beta = beta_, l1 = l1_, l2 = l2_ * eta;
     float* __restrict norm = state;
-    float* __restrict zero = state + dim_;
-    for (int i = 0; i < dim_; ++i) {
+    float* __restrict zero = state + dim;
+    for (int i = 0; i < dim; ++i) {
       const float next = norm[i] + g[i] * g[i];
       const float root = std::sqrt(next);
       const float sigma = (root - std::sqrt(norm[i])) / eta;
       zero[i] += g[i] - sigma * w[i];
       norm[i] = next;
-      const float denominator = root + beta_ + l2_ * eta;
-      const float shrunk = std::copysign(l1_, zero[i]) - zero[i];
-      w[i] = std::fabs(zero[i]) > l1_ && denominator > 0 ? eta * shrunk / denominator : 0.0f;
+      const float denominator = root + beta + l2;
+      const float shrunk = std::copysign(l1, zero[i]) - zero[i];
+      w[i] = std::fabs(zero[i]) > l1 && denominator > 0 ? eta * shrunk / denominator : 0.0f;
     }
   }
 
@@ -59,6 +65,7 @@ class FtrlOptimizer : public Optimizer {
   const int dim_;
   const float initial_, beta_, l1_, l2_;
   const StateSchema schema_;
+  const StepFunction<FtrlOptimizer> step_ = StepFor<FtrlOptimizer>(dim_);
 };
 
 const bool registered = RegisterOptimizer("ftrl", [](const OptimizerConfig& config, int dim) {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stochastic gradient descent: w -= eta * g.
 #include "cc/hash_table/optimizer.h"
+#include "cc/hash_table/simd_step.h"
 
 namespace monolith {
 namespace {
+
+constexpr int kLeastDimForAvx2 = 32;  // one multiplication a float: shorter slices gain nothing
 
 class SgdOptimizer : public Optimizer {
  public:
@@ -12,15 +15,19 @@ class SgdOptimizer : public Optimizer {
   const StateSchema* schema() const override { return &schema_; }
   void InitState(float*) const override {}
 
-  void Step(float* __restrict w, float*, const float* __restrict g,
-            const StepContext& context) const override {
-    const float eta = context.learning_rate;
-    for (int i = 0; i < dim_; ++i) w[i] -= eta * g[i];
+  void Step(float* w, float* state, const float* g, const StepContext& context) const override {
+    step_(*this, w, state, g, context.learning_rate);
+  }
+
+  MONOLITH_INLINE void Run(float* __restrict w, float*, const float* __restrict g, float eta) const {
+    const int dim = dim_;
+    for (int i = 0; i < dim; ++i) w[i] -= eta * g[i];
   }
 
  private:
   const int dim_;
   const StateSchema schema_{2, {}};
+  const StepFunction<SgdOptimizer> step_ = StepFor<SgdOptimizer>(dim_, kLeastDimForAvx2);
 };
 
 const bool registered = RegisterOptimizer(

@@ -65,7 +65,7 @@ def format_progress(
 
 
 class ProgressHook(tf.compat.v1.train.SessionRunHook):
-  """Prints the progress of a loop.
+  """Prints the progress of a loop, its end in any case.
 
   Args:
     label: first word of the line, such as `train`.
@@ -102,11 +102,13 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):
     self._samples = 0
     self._shown_samples = 0
     self._shown_at = 0.0
+    self._shown_runs = 0
+    self._last_values: Dict[str, float] = {}
     self._due = False
 
   def begin(self) -> None:
     registered = _registered()
-    self._values.update(registered.metrics)
+    self._metrics = dict(registered.metrics)
     self._samples_tensor = registered.samples
     self._step_tensor = tf.compat.v1.train.get_global_step()
     self._out = sys.stderr if self._stream is None else self._stream
@@ -124,31 +126,36 @@ class ProgressHook(tf.compat.v1.train.SessionRunHook):
       self._due = self._clock() - self._shown_at >= self._refresh_secs
     else:
       self._due = self._runs % self._every_n_steps == 0
-    fetches: Dict[str, Any] = {}
+    # The loss is computed anyway; metrics are worth their cost only when they are shown.
+    fetches: Dict[str, Any] = {"values": self._values}
     if self._samples_tensor is not None:
       fetches["samples"] = self._samples_tensor
     if self._due:
-      fetches["values"] = self._values
+      fetches["metrics"] = self._metrics
     return tf.compat.v1.train.SessionRunArgs(fetches)
 
   def after_run(self, run_context, run_values) -> None:
     results = run_values.results
     self._samples += int(results.get("samples", 0))
+    self._last_values = results["values"]
     if self._due:
-      # A step fetched by the run itself may be the one before or the one after it.
-      self._show(int(run_context.session.run(self._step_tensor)), results["values"])
+      self._show(run_context.session, results["metrics"])
 
   def end(self, session) -> None:
-    del session
+    if self._runs > self._shown_runs:
+      self._show(session, session.run(self._metrics) if self._metrics else {})
     self._close_line()
 
-  def _show(self, step: int, values: Dict[str, float]) -> None:
+  def _show(self, session: tf.compat.v1.Session, metrics: Dict[str, float]) -> None:
+    # A step fetched by the training run itself may be the one before or the one after it.
+    step = int(session.run(self._step_tensor))
+    self._shown_runs = self._runs
     now = self._clock()
     rate = None
     if self._samples_tensor is not None and now > self._shown_at:
       rate = (self._samples - self._shown_samples) / (now - self._shown_at)
     self._shown_at, self._shown_samples = now, self._samples
-    line = format_progress(self._label, step, rate, values)
+    line = format_progress(self._label, step, rate, {**self._last_values, **metrics})
     # "\x1b[K" clears what a longer line before this one has left.
     self._out.write(f"\r{line}\x1b[K" if self._live else f"{line}\n")
     self._out.flush()

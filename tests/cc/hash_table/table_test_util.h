@@ -28,6 +28,20 @@ inline TableConfig MakeConfig(const std::vector<SliceConfig>& slices) {
   return config;
 }
 
+// A slice with the settings that its optimizer's config message has by default.
+inline SliceConfig DefaultSlice(int dim, const std::string& optimizer) {
+  SliceConfig slice = MakeSlice(dim, optimizer);
+  OptimizerConfig& config = slice.optimizer;
+  config.beta1 = 0.9f;
+  config.beta2 = 0.99f;
+  config.epsilon = 0.01f;
+  config.momentum = 0.9f;
+  config.averaging_ratio = 0.9f;
+  config.initial_accumulator_value = optimizer == "group_ftrl" ? 0 : 0.1f;
+  config.beta = optimizer == "group_ftrl" ? 1 : 0;
+  return slice;
+}
+
 inline TableConfig ServingConfig(const std::vector<SliceConfig>& slices) {
   TableConfig config = MakeConfig(slices);
   config.entry_type = TableConfig::EntryType::kServing;
@@ -51,10 +65,10 @@ inline void AssignAdd(EmbeddingTable* table, const std::vector<int64_t>& fids, c
 }
 
 inline void Optimize(EmbeddingTable* table, const std::vector<int64_t>& fids, const std::vector<float>& gradients,
-                     const std::vector<float>& rates, int64_t update_ts = 0) {
+                     const std::vector<float>& rates, int64_t update_ts = 0, int64_t global_step = 0) {
   std::vector<const float*> rows;
   for (size_t i = 0; i < fids.size(); ++i) rows.push_back(gradients.data() + i * table->dim());
-  table->Optimize(fids.data(), fids.size(), rows.data(), nullptr, rates.data(), update_ts, 0, nullptr);
+  table->Optimize(fids.data(), fids.size(), rows.data(), nullptr, rates.data(), update_ts, global_step, nullptr);
 }
 
 inline std::vector<std::string> Dump(EmbeddingTable* table, int part = 0, int num_parts = 1) {
