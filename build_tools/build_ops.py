@@ -115,12 +115,20 @@ def find_compiler() -> list[str]:
 
 def op_sources(root: pathlib.Path = ROOT) -> list[pathlib.Path]:
   """The one list of C++ sources of the op library (BUILD.bazel globs the same)."""
-  return [p for p in sorted((root / "cc").rglob("*.cc")) if not p.stem.endswith(("_test", "_benchmark", "_fuzzer", "_main"))]
+  return [
+    p for p in sorted((root / "cc").rglob("*.cc")) if not p.stem.endswith(("_test", "_benchmark", "_fuzzer", "_main"))
+  ]
 
 
 def compile_flags(tensorflow: TensorFlow, generated: pathlib.Path, root: pathlib.Path = ROOT) -> list[str]:
   flags = ["-std=c++17", "-O3", "-fPIC", "-DNDEBUG", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
-  flags += ["-D_GLIBCXX_USE_CXX11_ABI=1", "-DEIGEN_MAX_ALIGN_BYTES=64", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+  flags += [
+    "-D_GLIBCXX_USE_CXX11_ABI=1",
+    "-DEIGEN_MAX_ALIGN_BYTES=64",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=off",
+  ]
   flags += [f"-I{root}", "-isystem", str(generated), "-isystem", str(tensorflow.include)]
   if os.environ.get("MONOLITH_WERROR") == "1":
     flags.append("-Werror")
@@ -180,7 +188,9 @@ def build(root: pathlib.Path = ROOT, jobs: int | None = None, out_dir: pathlib.P
   generated = work / "gen"
   sources = [*op_sources(root), *_generate_protos(root, generated)]
   flags = compile_flags(tensorflow, generated, root)
-  objects = [work / "obj" / s.relative_to(generated if generated in s.parents else root).with_suffix(".o") for s in sources]
+  objects = [
+    work / "obj" / s.relative_to(generated if generated in s.parents else root).with_suffix(".o") for s in sources
+  ]
   jobs = jobs or int(os.environ.get("MAX_JOBS", 0)) or os.cpu_count() or 1
   print(f"Compiling {len(sources)} C++ files for TensorFlow {tensorflow.version}, {jobs} at a time", flush=True)
   with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
@@ -194,7 +204,12 @@ def _link(compiler: list[str], tensorflow: TensorFlow, objects: list[pathlib.Pat
   out.mkdir(parents=True, exist_ok=True)
   target, temporary = out / LIBRARY, out / (LIBRARY + ".tmp")
   command = [c for c in compiler if not c.endswith("ccache")] + ["-shared", "-pthread", "-o", str(temporary)]
-  command += [*map(str, objects), f"-L{tensorflow.library.parent}", f"-l:{tensorflow.library.name}", "-Wl,--no-undefined"]
+  command += [
+    *map(str, objects),
+    f"-L{tensorflow.library.parent}",
+    f"-l:{tensorflow.library.name}",
+    "-Wl,--no-undefined",
+  ]
   done = subprocess.run(command, capture_output=True, text=True, check=False)
   if done.returncode:
     raise BuildError(f"the op library does not link:\n{done.stderr[-6000:]}")

@@ -19,16 +19,30 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIBRARIES = ("hash_table", "distribution")
-FLAGS = ["-std=c++17", "-pthread", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
+FLAGS = [
+  "-std=c++17",
+  "-pthread",
+  "-fno-math-errno",
+  "-fno-trapping-math",
+  "-ffp-contract=off",
+  "-Wall",
+  "-Wextra",
+  "-Werror",
+]
 MODES = {
   "plain": (["g++", "clang++"], ["-O2"]),
-  "address": (["clang++"], ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]),
+  "address": (
+    ["clang++"],
+    ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"],
+  ),
   "thread": (["clang++"], ["-O1", "-g", "-fsanitize=thread", "-D__SANITIZE_THREAD__"]),
 }
 
 
 def sources() -> list[pathlib.Path]:
-  found = [p for name in LIBRARIES for p in sorted((ROOT / "cc" / name).rglob("*.cc")) if not p.stem.endswith("_benchmark")]
+  found = [
+    p for name in LIBRARIES for p in sorted((ROOT / "cc" / name).rglob("*.cc")) if not p.stem.endswith("_benchmark")
+  ]
   return found + sorted((ROOT / "tests" / "cc").rglob("*_test.cc"))
 
 

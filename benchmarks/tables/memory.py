@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bytes per entry: how much the process grows when a table is filled, against the bytes of the entry itself.
 
-    python -m benchmarks.tables.memory [--keys 1000000]
+python -m benchmarks.tables.memory [--keys 1000000]
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ Error LocateIds(const std::vector<Span<const int64_t>>& ids, Span<const int64_t>
   for (int64_t id : input) {
     const int64_t number = index.Lookup(id);
     if (number < 0) {
-      return "id " + std::to_string(id) + " of input is in none of the " +
-             std::to_string(ids.size()) + " id lists; every id must have been looked up";
+      return "id " + std::to_string(id) + " of input is in none of the " + std::to_string(ids.size()) +
+             " id lists; every id must have been looked up";
     }
     located->push_back(rows[number]);
   }

@@ -17,8 +17,7 @@ struct ShardRow {
 
 // Where each id of `input` lies in `ids`, a list a shard; the first occurrence wins.
 // An id that no shard has is an error that names it.
-Error LocateIds(const std::vector<Span<const int64_t>>& ids, Span<const int64_t> input,
-                std::vector<ShardRow>* located);
+Error LocateIds(const std::vector<Span<const int64_t>>& ids, Span<const int64_t> input, std::vector<ShardRow>* located);
 
 }  // namespace monolith::distribution
 

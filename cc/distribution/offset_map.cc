@@ -11,13 +11,12 @@ namespace {
 
 Error CheckDims(Span<const int64_t> dims, int64_t num_rows, const char* rows) {
   if (dims.size != num_rows) {
-    return "dims holds " + std::to_string(dims.size) + " widths but " + rows + " has " +
-           std::to_string(num_rows) + " rows; give one width a row";
+    return "dims holds " + std::to_string(dims.size) + " widths but " + rows + " has " + std::to_string(num_rows) +
+           " rows; give one width a row";
   }
   for (int64_t i = 0; i < dims.size; ++i) {
     if (dims[i] < 1) {
-      return "dims[" + std::to_string(i) + "] is " + std::to_string(dims[i]) +
-             "; a vector has at least one float";
+      return "dims[" + std::to_string(i) + "] is " + std::to_string(dims[i]) + "; a vector has at least one float";
     }
   }
   return std::nullopt;
@@ -40,8 +39,8 @@ void ForEachVector(const OffsetMap& map, int64_t begin, int64_t end, Fn fn) {
 
 }  // namespace
 
-Error UniqueWithOffsets(Span<const int64_t> keys, Span<const int64_t> splits,
-                        Span<const int64_t> dims, UniqueKeys* out) {
+Error UniqueWithOffsets(Span<const int64_t> keys, Span<const int64_t> splits, Span<const int64_t> dims,
+                        UniqueKeys* out) {
   if (Error error = CheckSplits("key_split", splits, keys.size)) return error;
   const int64_t num_rows = splits.size - 1;
   if (Error error = CheckDims(dims, num_rows, "key")) return error;
@@ -83,8 +82,8 @@ Error CheckOffsetMap(const OffsetMap& map, int64_t value_size, int64_t buffer_si
   if (Error error = CheckSplits("value_offset_map_split", map.offset_splits, map.offsets.size)) {
     return error;
   }
-  if (Error error = CheckIndices("pos", map.pos, map.offset_splits.size - 1,
-                                 "it counts the unique keys of value_offset_map")) {
+  if (Error error =
+          CheckIndices("pos", map.pos, map.offset_splits.size - 1, "it counts the unique keys of value_offset_map")) {
     return error;
   }
   if (value_size >= 0 && value_size != ValueSize(map)) {
@@ -95,9 +94,9 @@ Error CheckOffsetMap(const OffsetMap& map, int64_t value_size, int64_t buffer_si
   ForEachVector(map, 0, map.pos.size, [&](int64_t i, int64_t dim, int64_t) {
     for (int64_t k = map.offset_splits[map.pos[i]]; k < map.offset_splits[map.pos[i] + 1]; ++k) {
       if (!error && (map.offsets[k] < 0 || map.offsets[k] > buffer_size - dim)) {
-        error = "value_offset_map[" + std::to_string(k) + "] is " + std::to_string(map.offsets[k]) +
-                ": a vector of " + std::to_string(dim) + " floats does not fit there into a buffer of " +
-                std::to_string(buffer_size) + "; use map and buffer of the same unique op";
+        error = "value_offset_map[" + std::to_string(k) + "] is " + std::to_string(map.offsets[k]) + ": a vector of " +
+                std::to_string(dim) + " floats does not fit there into a buffer of " + std::to_string(buffer_size) +
+                "; use map and buffer of the same unique op";
       }
     }
   });
@@ -112,8 +111,7 @@ int64_t ValueSize(const OffsetMap& map) {
   return size;
 }
 
-void FillBuffer(const OffsetMap& map, const float* values, int64_t begin, int64_t end,
-                float* buffer) {
+void FillBuffer(const OffsetMap& map, const float* values, int64_t begin, int64_t end, float* buffer) {
   ForEachVector(map, begin, end, [&](int64_t i, int64_t dim, int64_t value_begin) {
     const int64_t key = map.pos[i];
     for (int64_t k = map.offset_splits[key]; k < map.offset_splits[key + 1]; ++k) {
@@ -122,8 +120,7 @@ void FillBuffer(const OffsetMap& map, const float* values, int64_t begin, int64_
   });
 }
 
-void SumFromBuffer(const OffsetMap& map, const float* buffer, int64_t begin, int64_t end,
-                   float* values) {
+void SumFromBuffer(const OffsetMap& map, const float* buffer, int64_t begin, int64_t end, float* values) {
   ForEachVector(map, begin, end, [&](int64_t i, int64_t dim, int64_t value_begin) {
     float* value = values + value_begin;
     std::fill(value, value + dim, 0.0f);

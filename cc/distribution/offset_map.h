@@ -22,8 +22,8 @@ struct UniqueKeys {
 };
 
 // `splits` cut `keys` into one row a table; `dims` holds the width of each table's vectors.
-Error UniqueWithOffsets(Span<const int64_t> keys, Span<const int64_t> splits,
-                        Span<const int64_t> dims, UniqueKeys* out);
+Error UniqueWithOffsets(Span<const int64_t> keys, Span<const int64_t> splits, Span<const int64_t> dims,
+                        UniqueKeys* out);
 
 // Which flat values belong to which unique key, and to which places of the buffer.
 struct OffsetMap {
@@ -42,12 +42,10 @@ Error CheckOffsetMap(const OffsetMap& map, int64_t value_size, int64_t buffer_si
 int64_t ValueSize(const OffsetMap& map);
 
 // Copies the i-th vector of `values` to every place of unique key pos[i], for i in [begin, end).
-void FillBuffer(const OffsetMap& map, const float* values, int64_t begin, int64_t end,
-                float* buffer);
+void FillBuffer(const OffsetMap& map, const float* values, int64_t begin, int64_t end, float* buffer);
 
 // The gradient of FillBuffer: the i-th vector of `values` becomes the sum over its places.
-void SumFromBuffer(const OffsetMap& map, const float* buffer, int64_t begin, int64_t end,
-                   float* values);
+void SumFromBuffer(const OffsetMap& map, const float* buffer, int64_t begin, int64_t end, float* values);
 
 }  // namespace monolith::distribution
 

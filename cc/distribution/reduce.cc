@@ -16,8 +16,8 @@ std::vector<int64_t> CountRows(Span<const int64_t> rows, int64_t num_rows) {
 
 }  // namespace
 
-void ReduceRows(Reduction reduction, Span<const int64_t> rows, const float* values, int64_t dim,
-                int64_t num_rows, float* output) {
+void ReduceRows(Reduction reduction, Span<const int64_t> rows, const float* values, int64_t dim, int64_t num_rows,
+                float* output) {
   std::fill(output, output + num_rows * dim, 0.0f);
   const bool squared = reduction == Reduction::kSquareNorm;
   for (int64_t i = 0; i < rows.size; ++i) {
@@ -36,16 +36,15 @@ void ReduceRows(Reduction reduction, Span<const int64_t> rows, const float* valu
   }
 }
 
-void ReduceRowsGradient(Reduction reduction, Span<const int64_t> rows, const float* values,
-                        const float* grads, int64_t dim, int64_t num_rows, float* output) {
+void ReduceRowsGradient(Reduction reduction, Span<const int64_t> rows, const float* values, const float* grads,
+                        int64_t dim, int64_t num_rows, float* output) {
   if (reduction == Reduction::kSquareNorm) {
     std::vector<float> norms(num_rows * dim);
     ReduceRows(reduction, rows, values, dim, num_rows, norms.data());
     for (int64_t i = 0; i < rows.size; ++i) {
       for (int64_t d = 0; d < dim; ++d) {
         const float norm = norms[rows[i] * dim + d];
-        output[i * dim + d] =
-            norm == 0.0f ? 0.0f : grads[rows[i] * dim + d] * values[i * dim + d] / norm;
+        output[i * dim + d] = norm == 0.0f ? 0.0f : grads[rows[i] * dim + d] * values[i * dim + d] / norm;
       }
     }
     return;
@@ -58,8 +57,8 @@ void ReduceRowsGradient(Reduction reduction, Span<const int64_t> rows, const flo
   }
 }
 
-void SumAndSplit(Span<const int64_t> rows, const float* values, Span<const int64_t> dims,
-                 int64_t num_rows, const std::vector<float*>& outputs) {
+void SumAndSplit(Span<const int64_t> rows, const float* values, Span<const int64_t> dims, int64_t num_rows,
+                 const std::vector<float*>& outputs) {
   for (int64_t k = 0; k < dims.size; ++k) {
     std::fill(outputs[k], outputs[k] + num_rows * dims[k], 0.0f);
   }
@@ -73,8 +72,8 @@ void SumAndSplit(Span<const int64_t> rows, const float* values, Span<const int64
   }
 }
 
-void SumAndSplitGradient(Span<const int64_t> rows, const std::vector<const float*>& grads,
-                         Span<const int64_t> dims, float* output) {
+void SumAndSplitGradient(Span<const int64_t> rows, const std::vector<const float*>& grads, Span<const int64_t> dims,
+                         float* output) {
   for (int64_t row : rows) {
     for (int64_t k = 0; k < dims.size; ++k) {
       std::memcpy(output, grads[k] + row * dims[k], dims[k] * sizeof(float));

@@ -11,8 +11,8 @@ Error CheckSplits(const char* what, Span<const int64_t> splits, int64_t num_valu
   }
   for (int64_t i = 1; i < splits.size; ++i) {
     if (splits[i] < splits[i - 1]) {
-      return name + " falls from " + std::to_string(splits[i - 1]) + " to " +
-             std::to_string(splits[i]) + " at " + std::to_string(i) + "; row splits never fall";
+      return name + " falls from " + std::to_string(splits[i - 1]) + " to " + std::to_string(splits[i]) + " at " +
+             std::to_string(i) + "; row splits never fall";
     }
   }
   if (splits[splits.size - 1] != num_values) {
@@ -22,8 +22,7 @@ Error CheckSplits(const char* what, Span<const int64_t> splits, int64_t num_valu
   return std::nullopt;
 }
 
-Error CheckIndices(const char* what, Span<const int64_t> indices, int64_t limit,
-                   const std::string& remedy) {
+Error CheckIndices(const char* what, Span<const int64_t> indices, int64_t limit, const std::string& remedy) {
   for (int64_t i = 0; i < indices.size; ++i) {
     if (indices[i] < 0 || indices[i] >= limit) {
       return std::string(what) + "[" + std::to_string(i) + "] is " + std::to_string(indices[i]) +

@@ -36,8 +36,7 @@ struct Span {
 Error CheckSplits(const char* what, Span<const int64_t> splits, int64_t num_values);
 
 // Every index must lie in [0, limit). `what` names the tensor, `remedy` ends the sentence.
-Error CheckIndices(const char* what, Span<const int64_t> indices, int64_t limit,
-                   const std::string& remedy);
+Error CheckIndices(const char* what, Span<const int64_t> indices, int64_t limit, const std::string& remedy);
 
 }  // namespace monolith::distribution
 

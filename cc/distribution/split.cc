@@ -11,8 +11,7 @@ std::vector<int64_t> CountSplits(Span<const int64_t> indices, int64_t num_splits
   return counts;
 }
 
-void SplitRows(Span<const int64_t> indices, const char* input, int64_t row_bytes,
-               std::vector<char*> outputs) {
+void SplitRows(Span<const int64_t> indices, const char* input, int64_t row_bytes, std::vector<char*> outputs) {
   for (int64_t index : indices) {
     std::memcpy(outputs[index], input, row_bytes);
     outputs[index] += row_bytes;
@@ -20,8 +19,7 @@ void SplitRows(Span<const int64_t> indices, const char* input, int64_t row_bytes
   }
 }
 
-void MergeRows(Span<const int64_t> indices, std::vector<const char*> inputs, int64_t row_bytes,
-               char* output) {
+void MergeRows(Span<const int64_t> indices, std::vector<const char*> inputs, int64_t row_bytes, char* output) {
   for (int64_t index : indices) {
     std::memcpy(output, inputs[index], row_bytes);
     inputs[index] += row_bytes;
@@ -29,8 +27,8 @@ void MergeRows(Span<const int64_t> indices, std::vector<const char*> inputs, int
   }
 }
 
-std::vector<RaggedPart> SplitRagged(Span<const int64_t> indices, Span<const int64_t> values,
-                                    Span<const int64_t> splits, int64_t num_splits) {
+std::vector<RaggedPart> SplitRagged(Span<const int64_t> indices, Span<const int64_t> values, Span<const int64_t> splits,
+                                    int64_t num_splits) {
   std::vector<RaggedPart> parts(num_splits);
   const std::vector<int64_t> counts = CountSplits(indices, num_splits);
   for (int64_t s = 0; s < num_splits; ++s) {
@@ -50,8 +48,7 @@ std::vector<RaggedPart> SplitRagged(Span<const int64_t> indices, Span<const int6
   return parts;
 }
 
-Error JoinRowSplits(Span<const int64_t> row_splits, Span<const int32_t> sizes,
-                    std::vector<int64_t>* joined) {
+Error JoinRowSplits(Span<const int64_t> row_splits, Span<const int32_t> sizes, std::vector<int64_t>* joined) {
   joined->clear();
   joined->reserve(row_splits.size + 1);
   joined->push_back(0);
@@ -59,8 +56,8 @@ Error JoinRowSplits(Span<const int64_t> row_splits, Span<const int32_t> sizes,
   for (int64_t part = 0; part < sizes.size; ++part) {
     const int64_t size = sizes[part];
     if (size < 1 || size > row_splits.size - begin) {
-      return "row_split_size[" + std::to_string(part) + "] is " + std::to_string(size) +
-             " with " + std::to_string(row_splits.size - begin) +
+      return "row_split_size[" + std::to_string(part) + "] is " + std::to_string(size) + " with " +
+             std::to_string(row_splits.size - begin) +
              " row splits left; the sizes must be positive and add up to their number";
     }
     const Span<const int64_t> own(row_splits.data + begin, size);

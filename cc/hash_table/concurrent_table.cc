@@ -191,9 +191,7 @@ class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
 };
 
 ConcurrentTable::ConcurrentTable(const TableConfig& config)
-    : config_(config),
-      codec_(NewEntryCodec(config)),
-      storage_(new TableStorage(codec_->entry_bytes(), &epochs_)) {
+    : config_(config), codec_(NewEntryCodec(config)), storage_(new TableStorage(codec_->entry_bytes(), &epochs_)) {
   if (config.initial_capacity > 1) storage()->Reserve(config.initial_capacity);
 }
 
@@ -244,9 +242,8 @@ void ConcurrentTable::Assign(const int64_t* fids, int64_t n, const float* values
   EpochManager::Guard guard(epochs_);
   const size_t dim = codec_->dim();
   EntryWriter(*codec_, storage())
-      .WriteEach(fids, n, ClampTime(update_ts), filter, nullptr, [&](int64_t i, char* value, char*, bool) {
-        codec_->Assign(values + i * dim, value);
-      });
+      .WriteEach(fids, n, ClampTime(update_ts), filter, nullptr,
+                 [&](int64_t i, char* value, char*, bool) { codec_->Assign(values + i * dim, value); });
 }
 
 void ConcurrentTable::AssignSkippingZeros(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
@@ -271,9 +268,8 @@ void ConcurrentTable::AssignAdd(const int64_t* fids, int64_t n, const float* val
   EpochManager::Guard guard(epochs_);
   const size_t dim = codec_->dim();
   EntryWriter(*codec_, storage())
-      .WriteEach(fids, n, ClampTime(update_ts), filter, nullptr, [&](int64_t i, char* value, char*, bool) {
-        codec_->AssignAdd(values + i * dim, value);
-      });
+      .WriteEach(fids, n, ClampTime(update_ts), filter, nullptr,
+                 [&](int64_t i, char* value, char*, bool) { codec_->AssignAdd(values + i * dim, value); });
 }
 
 void ConcurrentTable::Optimize(const int64_t* fids, int64_t n, const float* const* gradients,

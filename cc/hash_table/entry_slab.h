@@ -74,7 +74,7 @@ class EntrySlab {
   std::atomic<uint64_t> next_{0};      // entries ever handed out fresh
   std::atomic<uint32_t> num_free_{0};  // length of free_, readable without the mutex
   std::mutex mutex_;
-  std::vector<uint32_t> free_;        // guarded by mutex_
+  std::vector<uint32_t> free_;       // guarded by mutex_
   std::vector<PageBuffer> buffers_;  // guarded by mutex_
 };
 

@@ -44,8 +44,8 @@ class EntryWriter {
   // Runs apply(value, state, inserted) on the entry of `fid`, which is initialised first where it is absent; `value` is
   // a private copy that is stored afterwards, and `update_ts` is read after apply, which may change it. Returns false, without calling apply, if the filter did not admit it.
   template <typename Apply>
-  bool Write(int64_t fid, const HashedFid& hash, const uint32_t& update_ts, AdmissionFilter* filter, int64_t occurrences,
-             Apply apply) {
+  bool Write(int64_t fid, const HashedFid& hash, const uint32_t& update_ts, AdmissionFilter* filter,
+             int64_t occurrences, Apply apply) {
     TableStorage::Shard& shard = storage_.shard(hash.shard);
     while (true) {
       const FidIndex::Array* array;

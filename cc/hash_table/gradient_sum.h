@@ -30,7 +30,7 @@ class GradientSum {
   std::vector<int64_t> fids_;
   std::vector<const float*> rows_;
   std::vector<int64_t> occurrences_;
-  std::vector<int32_t> cells_;            // open addressing: 1 + position in fids_, or 0
+  std::vector<int32_t> cells_;           // open addressing: 1 + position in fids_, or 0
   std::deque<std::vector<float>> sums_;  // rows of fids that occur more than once
 };
 

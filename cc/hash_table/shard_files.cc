@@ -47,7 +47,8 @@ std::vector<std::string> CompleteShardSet(const std::string& basename, const std
       files.resize(total);
       first = path;
     } else if (files.size() != static_cast<size_t>(total)) {
-      throw TableError("the files " + first + " and " + path + " belong to saves with different totals; remove those of "
+      throw TableError("the files " + first + " and " + path +
+                       " belong to saves with different totals; remove those of "
                        "the older save.");
     }
     files[shard] = path;

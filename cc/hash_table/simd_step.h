@@ -19,8 +19,8 @@ namespace monolith {
 
 // `w`, `state` and `g` do not overlap.
 template <typename Rule>
-using StepFunction = void (*)(const Rule& rule, float* __restrict w, float* __restrict state,
-                              const float* __restrict g, float learning_rate);
+using StepFunction = void (*)(const Rule& rule, float* __restrict w, float* __restrict state, const float* __restrict g,
+                              float learning_rate);
 
 template <typename Rule>
 void BaselineStep(const Rule& rule, float* __restrict w, float* __restrict state, const float* __restrict g,

@@ -30,8 +30,7 @@ class MapIdToEmbeddingOp : public OpKernel {
     MONOLITH_OP_REQUIRES_NONE(ctx, ReadEmbeddings(ctx, &embeddings, &dim));
     const Tensor& input = ctx->input(2 * num_splits_);
     std::vector<dist::ShardRow> rows;
-    MONOLITH_OP_REQUIRES_NONE(
-        ctx, dist::LocateIds(IdLists(ctx, num_splits_), AsSpan<int64_t>(input), &rows));
+    MONOLITH_OP_REQUIRES_NONE(ctx, dist::LocateIds(IdLists(ctx, num_splits_), AsSpan<int64_t>(input), &rows));
     TensorShape shape = input.shape();
     shape.AddDim(dim);
     Tensor* out = nullptr;
@@ -39,27 +38,27 @@ class MapIdToEmbeddingOp : public OpKernel {
     float* output = out->flat<float>().data();
     const auto copy = [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        std::memcpy(output + i * dim, embeddings[rows[i].shard] + rows[i].row * dim,
-                    dim * sizeof(float));
+        std::memcpy(output + i * dim, embeddings[rows[i].shard] + rows[i].row * dim, dim * sizeof(float));
       }
     };
     const int64_t n = static_cast<int64_t>(rows.size());
     const auto* workers = ctx->device()->tensorflow_cpu_worker_threads();
-    if (use_multi_threads_) Shard(workers->num_threads, workers->workers, n, 20 + dim, copy);
-    else copy(0, n);
+    if (use_multi_threads_)
+      Shard(workers->num_threads, workers->workers, n, 20 + dim, copy);
+    else
+      copy(0, n);
   }
 
  private:
-  dist::Error ReadEmbeddings(OpKernelContext* ctx, std::vector<const float*>* embeddings,
-                             int64_t* dim) const {
+  dist::Error ReadEmbeddings(OpKernelContext* ctx, std::vector<const float*>* embeddings, int64_t* dim) const {
     for (int i = 0; i < num_splits_; ++i) {
       const Tensor& t = ctx->input(num_splits_ + i);
       if (dist::Error error = CheckRank("an embedding list", t, 2)) return error;
       if (i == 0) *dim = t.dim_size(1);
       if (t.dim_size(1) != *dim || t.dim_size(0) != ctx->input(i).NumElements()) {
-        return "embeddings[" + std::to_string(i) + "] has shape " + t.shape().DebugString() +
-               " but must have [" + std::to_string(ctx->input(i).NumElements()) + "," +
-               std::to_string(*dim) + "], one row for each of ids[" + std::to_string(i) + "]";
+        return "embeddings[" + std::to_string(i) + "] has shape " + t.shape().DebugString() + " but must have [" +
+               std::to_string(ctx->input(i).NumElements()) + "," + std::to_string(*dim) +
+               "], one row for each of ids[" + std::to_string(i) + "]";
       }
       (*embeddings)[i] = t.flat<float>().data();
     }
@@ -80,17 +79,14 @@ class MapIdToEmbeddingGradientOp : public OpKernel {
     const Tensor& grads = ctx->input(n + 1);
     const int64_t dim = grads.dims() ? grads.dim_size(grads.dims() - 1) : 0;
     OP_REQUIRES(ctx, grads.NumElements() == input.NumElements() * dim,
-                BadInput(type_string(), ": grads has shape ",
-                                        grads.shape().DebugString(), " but input has ",
-                                        input.shape().DebugString(), "; give one row an id."));
+                BadInput(type_string(), ": grads has shape ", grads.shape().DebugString(), " but input has ",
+                         input.shape().DebugString(), "; give one row an id."));
     std::vector<dist::ShardRow> rows;
-    MONOLITH_OP_REQUIRES_NONE(ctx,
-                              dist::LocateIds(IdLists(ctx, n), AsSpan<int64_t>(input), &rows));
+    MONOLITH_OP_REQUIRES_NONE(ctx, dist::LocateIds(IdLists(ctx, n), AsSpan<int64_t>(input), &rows));
     std::vector<float*> outputs(n);
     for (int i = 0; i < n; ++i) {
       Tensor* out = nullptr;
-      OP_REQUIRES_OK(
-          ctx, ctx->allocate_output(i, TensorShape({ctx->input(i).NumElements(), dim}), &out));
+      OP_REQUIRES_OK(ctx, ctx->allocate_output(i, TensorShape({ctx->input(i).NumElements(), dim}), &out));
       outputs[i] = out->flat<float>().data();
       std::fill_n(outputs[i], out->NumElements(), 0.0f);
     }
@@ -108,15 +104,15 @@ class StaticReshapeNOp : public OpKernel {
   explicit StaticReshapeNOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
     OP_REQUIRES_OK(ctx, ctx->GetAttr("shapes", &shapes_));
     OP_REQUIRES(ctx, static_cast<int>(shapes_.size()) == num_inputs(),
-                BadInput(type_string(), ": ", shapes_.size(), " shapes for ",
-                                        num_inputs(), " tensors; give one shape a tensor."));
+                BadInput(type_string(), ": ", shapes_.size(), " shapes for ", num_inputs(),
+                         " tensors; give one shape a tensor."));
     for (size_t i = 0; i < shapes_.size(); ++i) {
       const auto& s = shapes_[i];
       int unknown = s.unknown_rank() ? 2 : 0;
       for (int d = 0; d < s.dims(); ++d) unknown += s.dim_size(d) < 0;
-      OP_REQUIRES(ctx, unknown < 2,
-                  BadInput(type_string(), ": shapes[", i, "] is ", s.DebugString(),
-                                          "; at most one dimension may be unknown."));
+      OP_REQUIRES(
+          ctx, unknown < 2,
+          BadInput(type_string(), ": shapes[", i, "] is ", s.DebugString(), "; at most one dimension may be unknown."));
     }
   }
 
@@ -127,9 +123,8 @@ class StaticReshapeNOp : public OpKernel {
       const Tensor& input = ctx->input(i);
       TensorShape shape;
       OP_REQUIRES(ctx, Resolve(shapes_[i], input.NumElements(), &shape),
-                  BadInput(type_string(), ": inputs[", i, "] of shape ",
-                                          input.shape().DebugString(), " does not reshape to ",
-                                          shapes_[i].DebugString(), "."));
+                  BadInput(type_string(), ": inputs[", i, "] of shape ", input.shape().DebugString(),
+                           " does not reshape to ", shapes_[i].DebugString(), "."));
       Tensor out;
       OP_REQUIRES(ctx, out.CopyFrom(input, shape), absl::InternalError("cannot reshape a tensor"));
       ctx->set_output(i, out);
@@ -142,8 +137,10 @@ class StaticReshapeNOp : public OpKernel {
     int64_t known = 1;
     bool open = false;
     for (int d = 0; d < target.dims(); ++d) {
-      if (target.dim_size(d) < 0) open = true;
-      else known *= target.dim_size(d);
+      if (target.dim_size(d) < 0)
+        open = true;
+      else
+        known *= target.dim_size(d);
     }
     if (open ? (known == 0 || size % known != 0) : known != size) return false;
     for (int d = 0; d < target.dims(); ++d) {
@@ -156,8 +153,7 @@ class StaticReshapeNOp : public OpKernel {
 };
 
 REGISTER_KERNEL_BUILDER(Name("MonolithMapIdToEmbedding").Device(DEVICE_CPU), MapIdToEmbeddingOp);
-REGISTER_KERNEL_BUILDER(Name("MonolithMapIdToEmbeddingGradient").Device(DEVICE_CPU),
-                        MapIdToEmbeddingGradientOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithMapIdToEmbeddingGradient").Device(DEVICE_CPU), MapIdToEmbeddingGradientOp);
 REGISTER_KERNEL_BUILDER(Name("MonolithStaticReshapeN").Device(DEVICE_CPU), StaticReshapeNOp);
 
 }  // namespace

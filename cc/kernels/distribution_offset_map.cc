@@ -33,22 +33,22 @@ class SharedBuffer : public ResourceBase {
 absl::Status LookupBuffer(OpKernelContext* ctx, int input, core::RefCountPtr<SharedBuffer>* out) {
   const Tensor& handle = ctx->input(input);
   if (!TensorShapeUtils::IsScalar(handle.shape())) {
-    return BadInput(ctx->op_kernel().type_string(), ": input ", input,
-                                   " must be one handle, not ", handle.shape().DebugString(), ".");
+    return BadInput(ctx->op_kernel().type_string(), ": input ", input, " must be one handle, not ",
+                    handle.shape().DebugString(), ".");
   }
   const ResourceHandle& resource = handle.scalar<ResourceHandle>()();
   if (!resource.IsRefCounting()) {
-    return BadInput(
-        ctx->op_kernel().type_string(), ": input ", input, " holds no buffer; create it with "
-        "MonolithUniqueKeyWithValueAndOffset and generate_buffer=true.");
+    return BadInput(ctx->op_kernel().type_string(), ": input ", input,
+                    " holds no buffer; create it with "
+                    "MonolithUniqueKeyWithValueAndOffset and generate_buffer=true.");
   }
   return LookupResource(ctx, resource, out);
 }
 
 // The inputs pos, pos_split, value, value_offset_map, value_offset_map_split of both fill ops.
 dist::OffsetMap ReadMap(OpKernelContext* ctx, const std::vector<int64_t>& dims) {
-  return {AsSpan<int64_t>(ctx->input(0)), AsSpan<int64_t>(ctx->input(1)),
-          AsSpan<int64_t>(ctx->input(3)), AsSpan<int64_t>(ctx->input(4)), dims};
+  return {AsSpan<int64_t>(ctx->input(0)), AsSpan<int64_t>(ctx->input(1)), AsSpan<int64_t>(ctx->input(3)),
+          AsSpan<int64_t>(ctx->input(4)), dims};
 }
 
 // Runs fn(begin, end) over the positions of a map on the device's threads.
@@ -62,16 +62,14 @@ void ForEachPosition(OpKernelContext* ctx, const dist::OffsetMap& map, Fn fn) {
 
 class UniqueKeyWithValueAndOffsetOp : public OpKernel {
  public:
-  explicit UniqueKeyWithValueAndOffsetOp(OpKernelConstruction* ctx)
-      : OpKernel(ctx), dims_(ReadInts(ctx, "dims")) {
+  explicit UniqueKeyWithValueAndOffsetOp(OpKernelConstruction* ctx) : OpKernel(ctx), dims_(ReadInts(ctx, "dims")) {
     OP_REQUIRES_OK(ctx, ctx->GetAttr("generate_buffer", &generate_buffer_));
   }
 
   void Compute(OpKernelContext* ctx) override {
     dist::UniqueKeys unique;
     MONOLITH_OP_REQUIRES_NONE(
-        ctx, dist::UniqueWithOffsets(AsSpan<int64_t>(ctx->input(0)), AsSpan<int64_t>(ctx->input(1)),
-                                     dims_, &unique));
+        ctx, dist::UniqueWithOffsets(AsSpan<int64_t>(ctx->input(0)), AsSpan<int64_t>(ctx->input(1)), dims_, &unique));
     OP_REQUIRES_OK(ctx, Emit(ctx, 0, unique.keys));
     OP_REQUIRES_OK(ctx, Emit(ctx, 1, unique.key_splits));
     OP_REQUIRES_OK(ctx, Emit(ctx, 2, unique.offsets));
@@ -82,8 +80,7 @@ class UniqueKeyWithValueAndOffsetOp : public OpKernel {
  private:
   static absl::Status Emit(OpKernelContext* ctx, int output, const std::vector<int64_t>& values) {
     Tensor* out = nullptr;
-    TF_RETURN_IF_ERROR(
-        ctx->allocate_output(output, TensorShape({static_cast<int64_t>(values.size())}), &out));
+    TF_RETURN_IF_ERROR(ctx->allocate_output(output, TensorShape({static_cast<int64_t>(values.size())}), &out));
     std::copy(values.begin(), values.end(), out->flat<int64_t>().data());
     return absl::OkStatus();
   }
@@ -97,8 +94,8 @@ class UniqueKeyWithValueAndOffsetOp : public OpKernel {
     Tensor buffer;
     TF_RETURN_IF_ERROR(ctx->allocate_temp(DT_FLOAT, TensorShape({size}), &buffer));
     std::fill_n(buffer.flat<float>().data(), size, 0.0f);  // a key nobody fills reads as absent
-    handle->scalar<ResourceHandle>()() = ResourceHandle::MakeRefCountingHandle(
-        new SharedBuffer(std::move(buffer)), ctx->device()->name());
+    handle->scalar<ResourceHandle>()() =
+        ResourceHandle::MakeRefCountingHandle(new SharedBuffer(std::move(buffer)), ctx->device()->name());
     return absl::OkStatus();
   }
 
@@ -108,8 +105,7 @@ class UniqueKeyWithValueAndOffsetOp : public OpKernel {
 
 class FillWithOffsetMapOp : public OpKernel {
  public:
-  explicit FillWithOffsetMapOp(OpKernelConstruction* ctx)
-      : OpKernel(ctx), dims_(ReadInts(ctx, "dims")) {}
+  explicit FillWithOffsetMapOp(OpKernelConstruction* ctx) : OpKernel(ctx), dims_(ReadInts(ctx, "dims")) {}
 
   void Compute(OpKernelContext* ctx) override {
     core::RefCountPtr<SharedBuffer> shared;
@@ -117,13 +113,10 @@ class FillWithOffsetMapOp : public OpKernel {
     Tensor buffer = shared->tensor();
     const dist::OffsetMap map = ReadMap(ctx, dims_);
     const Tensor& value = ctx->input(2);
-    MONOLITH_OP_REQUIRES_NONE(
-        ctx, dist::CheckOffsetMap(map, value.NumElements(), buffer.NumElements()));
+    MONOLITH_OP_REQUIRES_NONE(ctx, dist::CheckOffsetMap(map, value.NumElements(), buffer.NumElements()));
     const float* values = value.flat<float>().data();
     float* places = buffer.flat<float>().data();
-    ForEachPosition(ctx, map, [&](int64_t begin, int64_t end) {
-      dist::FillBuffer(map, values, begin, end, places);
-    });
+    ForEachPosition(ctx, map, [&](int64_t begin, int64_t end) { dist::FillBuffer(map, values, begin, end, places); });
     ctx->set_output(0, ctx->input(5));
   }
 
@@ -133,8 +126,7 @@ class FillWithOffsetMapOp : public OpKernel {
 
 class FillWithOffsetMapGradientOp : public OpKernel {
  public:
-  explicit FillWithOffsetMapGradientOp(OpKernelConstruction* ctx)
-      : OpKernel(ctx), dims_(ReadInts(ctx, "dims")) {}
+  explicit FillWithOffsetMapGradientOp(OpKernelConstruction* ctx) : OpKernel(ctx), dims_(ReadInts(ctx, "dims")) {}
 
   void Compute(OpKernelContext* ctx) override {
     const Tensor& grad = ctx->input(2);
@@ -144,9 +136,8 @@ class FillWithOffsetMapGradientOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({dist::ValueSize(map)}), &out));
     const float* places = grad.flat<float>().data();
     float* values = out->flat<float>().data();
-    ForEachPosition(ctx, map, [&](int64_t begin, int64_t end) {
-      dist::SumFromBuffer(map, places, begin, end, values);
-    });
+    ForEachPosition(ctx, map,
+                    [&](int64_t begin, int64_t end) { dist::SumFromBuffer(map, places, begin, end, values); });
   }
 
  private:
@@ -167,15 +158,14 @@ class FinalizeSharedTensorOp : public OpKernel {
       OP_REQUIRES_OK(ctx, LookupBuffer(ctx, i, &other));
       OP_REQUIRES(ctx, other.get() == first.get(),
                   BadInput(type_string(), ": handle ", i,
-                                          " is of another buffer than handle 0; give handles of "
-                                          "one buffer."));
+                           " is of another buffer than handle 0; give handles of "
+                           "one buffer."));
     }
     const Tensor tensor = first->tensor();
     TensorShape shape;
     OP_REQUIRES(ctx, Resolve(tensor.NumElements(), &shape),
-                BadInput(type_string(), ": the buffer holds ", tensor.NumElements(),
-                                        " values, which shape ", shape_.DebugString(),
-                                        " does not fit."));
+                BadInput(type_string(), ": the buffer holds ", tensor.NumElements(), " values, which shape ",
+                         shape_.DebugString(), " does not fit."));
     Tensor out;
     OP_REQUIRES(ctx, out.CopyFrom(tensor, shape), absl::InternalError("cannot reshape the buffer"));
     ctx->set_output(0, out);
@@ -192,8 +182,10 @@ class FinalizeSharedTensorOp : public OpKernel {
     int64_t known = 1;
     for (int d = 0; d < shape_.dims(); ++d) {
       if (shape_.dim_size(d) < 0 && unknown >= 0) return false;
-      if (shape_.dim_size(d) < 0) unknown = d;
-      else known *= shape_.dim_size(d);
+      if (shape_.dim_size(d) < 0)
+        unknown = d;
+      else
+        known *= shape_.dim_size(d);
     }
     if (unknown < 0 ? known != size : (known == 0 ? size != 0 : size % known != 0)) return false;
     for (int d = 0; d < shape_.dims(); ++d) {
@@ -205,13 +197,10 @@ class FinalizeSharedTensorOp : public OpKernel {
   PartialTensorShape shape_;
 };
 
-REGISTER_KERNEL_BUILDER(Name("MonolithUniqueKeyWithValueAndOffset").Device(DEVICE_CPU),
-                        UniqueKeyWithValueAndOffsetOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithUniqueKeyWithValueAndOffset").Device(DEVICE_CPU), UniqueKeyWithValueAndOffsetOp);
 REGISTER_KERNEL_BUILDER(Name("MonolithFillWithOffsetMap").Device(DEVICE_CPU), FillWithOffsetMapOp);
-REGISTER_KERNEL_BUILDER(Name("MonolithFillWithOffsetMapGradient").Device(DEVICE_CPU),
-                        FillWithOffsetMapGradientOp);
-REGISTER_KERNEL_BUILDER(Name("MonolithFinalizeSharedTensor").Device(DEVICE_CPU),
-                        FinalizeSharedTensorOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithFillWithOffsetMapGradient").Device(DEVICE_CPU), FillWithOffsetMapGradientOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithFinalizeSharedTensor").Device(DEVICE_CPU), FinalizeSharedTensorOp);
 
 }  // namespace
 }  // namespace tensorflow::monolith_kernels

@@ -15,8 +15,8 @@ constexpr char kRowRemedy[] = "it is an example of the batch";
 
 dist::Error CheckRows(const Tensor& rows, int64_t num_vectors, int64_t batch) {
   if (rows.NumElements() != num_vectors) {
-    return "id_indices holds " + std::to_string(rows.NumElements()) + " examples for " +
-           std::to_string(num_vectors) + " vectors; give one an id";
+    return "id_indices holds " + std::to_string(rows.NumElements()) + " examples for " + std::to_string(num_vectors) +
+           " vectors; give one an id";
   }
   return dist::CheckIndices("id_indices", AsSpan<int64_t>(rows), batch, kRowRemedy);
 }
@@ -44,8 +44,8 @@ class ReduceOp : public OpKernel {
     const Tensor& values = ctx->input(1);
     Tensor* out = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({batch, values.dim_size(1)}), &out));
-    dist::ReduceRows(reduction, AsSpan<int64_t>(ctx->input(0)), values.flat<float>().data(),
-                     values.dim_size(1), batch, out->flat<float>().data());
+    dist::ReduceRows(reduction, AsSpan<int64_t>(ctx->input(0)), values.flat<float>().data(), values.dim_size(1), batch,
+                     out->flat<float>().data());
   }
 };
 
@@ -62,15 +62,13 @@ class ReduceGradientOp : public OpKernel {
     const TensorShape shape({rows.NumElements(), grads.dim_size(1)});
     const bool with_values = reduction == Reduction::kSquareNorm;
     OP_REQUIRES(ctx, !with_values || ctx->input(1).shape() == shape,
-                BadInput(type_string(), ": id_values has shape ",
-                                        ctx->input(1).shape().DebugString(), " but must have ",
-                                        shape.DebugString(), "."));
+                BadInput(type_string(), ": id_values has shape ", ctx->input(1).shape().DebugString(),
+                         " but must have ", shape.DebugString(), "."));
     Tensor* out = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, shape, &out));
     dist::ReduceRowsGradient(reduction, AsSpan<int64_t>(rows),
-                             with_values ? ctx->input(1).flat<float>().data() : nullptr,
-                             grads.flat<float>().data(), grads.dim_size(1), grads.dim_size(0),
-                             out->flat<float>().data());
+                             with_values ? ctx->input(1).flat<float>().data() : nullptr, grads.flat<float>().data(),
+                             grads.dim_size(1), grads.dim_size(0), out->flat<float>().data());
   }
 };
 
@@ -82,24 +80,22 @@ int64_t Sum(const std::vector<int64_t>& values) {
 
 class FusedReduceSumAndSplitOp : public OpKernel {
  public:
-  explicit FusedReduceSumAndSplitOp(OpKernelConstruction* ctx)
-      : OpKernel(ctx), dims_(ReadInts(ctx, "split_dims")) {}
+  explicit FusedReduceSumAndSplitOp(OpKernelConstruction* ctx) : OpKernel(ctx), dims_(ReadInts(ctx, "split_dims")) {}
 
   void Compute(OpKernelContext* ctx) override {
     int64_t batch = 0;
     MONOLITH_OP_REQUIRES_NONE(ctx, CheckPooling(ctx, &batch));
     const Tensor& values = ctx->input(1);
     OP_REQUIRES(ctx, values.dim_size(1) == Sum(dims_),
-                BadInput(type_string(), ": id_values has width ", values.dim_size(1),
-                                        " but split_dims add up to ", Sum(dims_), "."));
+                BadInput(type_string(), ": id_values has width ", values.dim_size(1), " but split_dims add up to ",
+                         Sum(dims_), "."));
     std::vector<float*> outputs(dims_.size());
     for (size_t i = 0; i < dims_.size(); ++i) {
       Tensor* out = nullptr;
       OP_REQUIRES_OK(ctx, ctx->allocate_output(i, TensorShape({batch, dims_[i]}), &out));
       outputs[i] = out->flat<float>().data();
     }
-    dist::SumAndSplit(AsSpan<int64_t>(ctx->input(0)), values.flat<float>().data(), dims_, batch,
-                      outputs);
+    dist::SumAndSplit(AsSpan<int64_t>(ctx->input(0)), values.flat<float>().data(), dims_, batch, outputs);
   }
 
  private:
@@ -121,15 +117,13 @@ class FusedReduceSumAndSplitGradientOp : public OpKernel {
     for (size_t i = 0; i < dims_.size(); ++i) {
       const Tensor& grad = ctx->input(1 + i);
       OP_REQUIRES(ctx, grad.shape() == TensorShape({batch, dims_[i]}),
-                  BadInput(type_string(), ": grads[", i, "] has shape ",
-                                          grad.shape().DebugString(), " but must have [", batch,
-                                          ",", dims_[i], "]."));
+                  BadInput(type_string(), ": grads[", i, "] has shape ", grad.shape().DebugString(), " but must have [",
+                           batch, ",", dims_[i], "]."));
       grads[i] = grad.flat<float>().data();
     }
     MONOLITH_OP_REQUIRES_NONE(ctx, CheckRows(rows, rows.NumElements(), batch));
     Tensor* out = nullptr;
-    OP_REQUIRES_OK(ctx,
-                   ctx->allocate_output(0, TensorShape({rows.NumElements(), Sum(dims_)}), &out));
+    OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({rows.NumElements(), Sum(dims_)}), &out));
     dist::SumAndSplitGradient(AsSpan<int64_t>(rows), grads, dims_, out->flat<float>().data());
   }
 
@@ -145,15 +139,12 @@ class ClipByGlobalNormOp : public OpKernel {
     const int n = num_outputs();
     for (int i = n; i < n + 2; ++i) {
       OP_REQUIRES(ctx, TensorShapeUtils::IsScalar(ctx->input(i).shape()),
-                  BadInput(type_string(), ": ", i == n ? "global_norm" : "clip_norm",
-                                          " has shape ", ctx->input(i).shape().DebugString(),
-                                          " but must be a scalar."));
+                  BadInput(type_string(), ": ", i == n ? "global_norm" : "clip_norm", " has shape ",
+                           ctx->input(i).shape().DebugString(), " but must be a scalar."));
     }
     const float norm = ctx->input(n).scalar<float>()();
     const float limit = ctx->input(n + 1).scalar<float>()();
-    OP_REQUIRES(ctx, limit >= 0,
-                BadInput(type_string(), ": clip_norm is ", limit,
-                                        "; a limit is not negative."));
+    OP_REQUIRES(ctx, limit >= 0, BadInput(type_string(), ": clip_norm is ", limit, "; a limit is not negative."));
     // What is not finite must show in every result, as in tf.clip_by_global_norm.
     const float scale = std::isfinite(norm) ? limit / norm : std::nanf("");
     for (int i = 0; i < n; ++i) {
@@ -169,8 +160,8 @@ class ClipByGlobalNormOp : public OpKernel {
   }
 };
 
-#define REGISTER_REDUCE(NAME, REDUCTION)                                         \
-  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU), ReduceOp<REDUCTION>);   \
+#define REGISTER_REDUCE(NAME, REDUCTION)                                       \
+  REGISTER_KERNEL_BUILDER(Name(NAME).Device(DEVICE_CPU), ReduceOp<REDUCTION>); \
   REGISTER_KERNEL_BUILDER(Name(NAME "Gradient").Device(DEVICE_CPU), ReduceGradientOp<REDUCTION>);
 
 REGISTER_REDUCE("MonolithReduceSum", Reduction::kSum)
@@ -178,8 +169,7 @@ REGISTER_REDUCE("MonolithReduceMean", Reduction::kMean)
 REGISTER_REDUCE("MonolithReduceSquareNorm", Reduction::kSquareNorm)
 #undef REGISTER_REDUCE
 
-REGISTER_KERNEL_BUILDER(Name("MonolithFusedReduceSumAndSplit").Device(DEVICE_CPU),
-                        FusedReduceSumAndSplitOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithFusedReduceSumAndSplit").Device(DEVICE_CPU), FusedReduceSumAndSplitOp);
 REGISTER_KERNEL_BUILDER(Name("MonolithFusedReduceSumAndSplitGradient").Device(DEVICE_CPU),
                         FusedReduceSumAndSplitGradientOp);
 REGISTER_KERNEL_BUILDER(Name("MonolithClipByGlobalNorm").Device(DEVICE_CPU), ClipByGlobalNormOp);

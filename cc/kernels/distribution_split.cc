@@ -26,8 +26,8 @@ TensorShape WithRows(const TensorShape& shape, int64_t rows) {
 dist::Error CheckSplitInputs(const Tensor& indices, const Tensor& input, int num_splits) {
   if (dist::Error error = CheckRank("indices", indices, 1)) return error;
   if (input.dims() < 1 || input.dim_size(0) != indices.dim_size(0)) {
-    return "input has shape " + input.shape().DebugString() + " but there are " +
-           std::to_string(indices.dim_size(0)) + " indices; give one index a row";
+    return "input has shape " + input.shape().DebugString() + " but there are " + std::to_string(indices.dim_size(0)) +
+           " indices; give one index a row";
   }
   return dist::CheckIndices("indices", AsSpan<int64_t>(indices), num_splits, kSplitRemedy);
 }
@@ -47,8 +47,8 @@ class SplitByIndicesOp : public OpKernel {
       OP_REQUIRES_OK(ctx, ctx->allocate_output(i, WithRows(input.shape(), counts[i]), &out));
       outputs[i] = static_cast<char*>(out->data());
     }
-    dist::SplitRows(AsSpan<int64_t>(indices), static_cast<const char*>(input.data()),
-                    RowBytes(input), std::move(outputs));
+    dist::SplitRows(AsSpan<int64_t>(indices), static_cast<const char*>(input.data()), RowBytes(input),
+                    std::move(outputs));
   }
 };
 
@@ -66,15 +66,13 @@ class SplitByIndicesGradientOp : public OpKernel {
     for (int i = 0; i < num_splits; ++i) {
       const Tensor& grad = ctx->input(2 + i);
       OP_REQUIRES(ctx, grad.shape() == WithRows(input.shape(), counts[i]),
-                  BadInput(type_string(), ": grads[", i, "] has shape ",
-                                          grad.shape().DebugString(), " but ", counts[i],
-                                          " rows of input went to split ", i, "."));
+                  BadInput(type_string(), ": grads[", i, "] has shape ", grad.shape().DebugString(), " but ", counts[i],
+                           " rows of input went to split ", i, "."));
       grads[i] = static_cast<const char*>(grad.data());
     }
     Tensor* out = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, input.shape(), &out));
-    dist::MergeRows(AsSpan<int64_t>(indices), std::move(grads), RowBytes(input),
-                    static_cast<char*>(out->data()));
+    dist::MergeRows(AsSpan<int64_t>(indices), std::move(grads), RowBytes(input), static_cast<char*>(out->data()));
   }
 };
 
@@ -90,10 +88,9 @@ class RaggedSplitByIndicesOp : public OpKernel {
     MONOLITH_OP_REQUIRES_NONE(ctx, CheckSplitInputs(indices, values, num_splits));
     MONOLITH_OP_REQUIRES_NONE(ctx, CheckRank("num", values, 1));
     MONOLITH_OP_REQUIRES_NONE(ctx, CheckRank("num_split", splits, 1));
-    MONOLITH_OP_REQUIRES_NONE(
-        ctx, dist::CheckSplits("num_split", AsSpan<int64_t>(splits), values.NumElements()));
-    const auto parts = dist::SplitRagged(AsSpan<int64_t>(indices), AsSpan<int64_t>(values),
-                                         AsSpan<int64_t>(splits), num_splits);
+    MONOLITH_OP_REQUIRES_NONE(ctx, dist::CheckSplits("num_split", AsSpan<int64_t>(splits), values.NumElements()));
+    const auto parts =
+        dist::SplitRagged(AsSpan<int64_t>(indices), AsSpan<int64_t>(values), AsSpan<int64_t>(splits), num_splits);
     for (int i = 0; i < num_splits; ++i) {
       OP_REQUIRES_OK(ctx, Emit(ctx, i, parts[i].values));
       OP_REQUIRES_OK(ctx, Emit(ctx, num_splits + i, parts[i].row_splits));
@@ -104,8 +101,7 @@ class RaggedSplitByIndicesOp : public OpKernel {
  private:
   static absl::Status Emit(OpKernelContext* ctx, int output, const std::vector<int64_t>& values) {
     Tensor* out = nullptr;
-    TF_RETURN_IF_ERROR(
-        ctx->allocate_output(output, TensorShape({static_cast<int64_t>(values.size())}), &out));
+    TF_RETURN_IF_ERROR(ctx->allocate_output(output, TensorShape({static_cast<int64_t>(values.size())}), &out));
     std::copy(values.begin(), values.end(), out->flat<int64_t>().data());
     return absl::OkStatus();
   }
@@ -134,11 +130,10 @@ class NormalizeMergedSplitOp : public OpKernel {
 
   void Compute(OpKernelContext* ctx) override {
     std::vector<int64_t> joined;
-    MONOLITH_OP_REQUIRES_NONE(ctx, dist::JoinRowSplits(AsSpan<int64_t>(ctx->input(0)),
-                                                       AsSpan<int32_t>(ctx->input(1)), &joined));
+    MONOLITH_OP_REQUIRES_NONE(
+        ctx, dist::JoinRowSplits(AsSpan<int64_t>(ctx->input(0)), AsSpan<int32_t>(ctx->input(1)), &joined));
     Tensor* out = nullptr;
-    OP_REQUIRES_OK(
-        ctx, ctx->allocate_output(0, TensorShape({static_cast<int64_t>(joined.size())}), &out));
+    OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({static_cast<int64_t>(joined.size())}), &out));
     std::copy(joined.begin(), joined.end(), out->flat<int64_t>().data());
   }
 };
@@ -153,8 +148,7 @@ class GenSeqMaskOp : public OpKernel {
   void Compute(OpKernelContext* ctx) override {
     const auto typed = AsSpan<T>(ctx->input(0));
     const std::vector<int64_t> splits(typed.begin(), typed.end());
-    MONOLITH_OP_REQUIRES_NONE(
-        ctx, dist::CheckSplits("splits", splits, splits.empty() ? 0 : splits.back()));
+    MONOLITH_OP_REQUIRES_NONE(ctx, dist::CheckSplits("splits", splits, splits.empty() ? 0 : splits.back()));
     const int64_t rows = static_cast<int64_t>(splits.size()) - 1;
     Tensor* out = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({rows, length_}), &out));
@@ -171,17 +165,12 @@ class GenSeqMaskOp : public OpKernel {
 };
 
 REGISTER_KERNEL_BUILDER(Name("MonolithSplitByIndices").Device(DEVICE_CPU), SplitByIndicesOp);
-REGISTER_KERNEL_BUILDER(Name("MonolithSplitByIndicesGradient").Device(DEVICE_CPU),
-                        SplitByIndicesGradientOp);
-REGISTER_KERNEL_BUILDER(Name("MonolithRaggedSplitByIndices").Device(DEVICE_CPU),
-                        RaggedSplitByIndicesOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithSplitByIndicesGradient").Device(DEVICE_CPU), SplitByIndicesGradientOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithRaggedSplitByIndices").Device(DEVICE_CPU), RaggedSplitByIndicesOp);
 REGISTER_KERNEL_BUILDER(Name("MonolithFusedValueRowids").Device(DEVICE_CPU), FusedValueRowidsOp);
-REGISTER_KERNEL_BUILDER(Name("MonolithNormalizeMergedSplit").Device(DEVICE_CPU),
-                        NormalizeMergedSplitOp);
-REGISTER_KERNEL_BUILDER(Name("GenSeqMask").Device(DEVICE_CPU).TypeConstraint<int32_t>("T"),
-                        GenSeqMaskOp<int32_t>);
-REGISTER_KERNEL_BUILDER(Name("GenSeqMask").Device(DEVICE_CPU).TypeConstraint<int64_t>("T"),
-                        GenSeqMaskOp<int64_t>);
+REGISTER_KERNEL_BUILDER(Name("MonolithNormalizeMergedSplit").Device(DEVICE_CPU), NormalizeMergedSplitOp);
+REGISTER_KERNEL_BUILDER(Name("GenSeqMask").Device(DEVICE_CPU).TypeConstraint<int32_t>("T"), GenSeqMaskOp<int32_t>);
+REGISTER_KERNEL_BUILDER(Name("GenSeqMask").Device(DEVICE_CPU).TypeConstraint<int64_t>("T"), GenSeqMaskOp<int64_t>);
 
 }  // namespace
 }  // namespace tensorflow::monolith_kernels

@@ -12,12 +12,12 @@
 #include "tensorflow/core/framework/op_kernel.h"
 
 // Fails the op with the sentence that a function of cc/distribution returned.
-#define MONOLITH_OP_REQUIRES_NONE(CTX, EXPRESSION)                                              \
-  do {                                                                                          \
-    ::monolith::distribution::Error monolith_error = (EXPRESSION);                              \
-    OP_REQUIRES(CTX, !monolith_error.has_value(),                                               \
-                ::tensorflow::monolith_kernels::BadInput((CTX)->op_kernel().type_string(),      \
-                                                         ": ", *monolith_error, "."));          \
+#define MONOLITH_OP_REQUIRES_NONE(CTX, EXPRESSION)                                                               \
+  do {                                                                                                           \
+    ::monolith::distribution::Error monolith_error = (EXPRESSION);                                               \
+    OP_REQUIRES(                                                                                                 \
+        CTX, !monolith_error.has_value(),                                                                        \
+        ::tensorflow::monolith_kernels::BadInput((CTX)->op_kernel().type_string(), ": ", *monolith_error, ".")); \
   } while (false)
 
 namespace tensorflow::monolith_kernels {
@@ -37,8 +37,7 @@ dist::Span<const T> AsSpan(const Tensor& t) {
 
 inline dist::Error CheckRank(const char* name, const Tensor& t, int rank) {
   if (t.dims() == rank) return std::nullopt;
-  return std::string(name) + " has shape " + t.shape().DebugString() + " but must have rank " +
-         std::to_string(rank);
+  return std::string(name) + " has shape " + t.shape().DebugString() + " but must have rank " + std::to_string(rank);
 }
 
 // Reads a list(int) attribute; the widths of tables or columns.

@@ -62,7 +62,8 @@ class CreateMultiTableOp : public MultiTableHandleOp {
     RefCountPtr<FilterResource> filter;
     OP_REQUIRES_OK(ctx, ::tensorflow::LookupResource(ctx, ::tensorflow::HandleFromInput(ctx, kFilter), &filter));
     RefCountPtr<SyncClientResource> sync_client;
-    OP_REQUIRES_OK(ctx, ::tensorflow::LookupResource(ctx, ::tensorflow::HandleFromInput(ctx, kSyncClient), &sync_client));
+    OP_REQUIRES_OK(ctx,
+                   ::tensorflow::LookupResource(ctx, ::tensorflow::HandleFromInput(ctx, kSyncClient), &sync_client));
     const ResourceHandle handle = MakeHandle(ctx);
     RefCountPtr<MultiTableResource> resource;
     OP_REQUIRES_OK(ctx, ::tensorflow::LookupOrCreateResource<MultiTableResource>(
@@ -81,8 +82,8 @@ class CreateMultiTableOp : public MultiTableHandleOp {
                                         "': config is no MultiEmbeddingHashTableConfig; serialize one.");
     }
     if (proto.names_size() != proto.configs_size()) {
-      return absl::InvalidArgumentError("multi hash table '" + shared_name_ + "': " +
-                                        std::to_string(proto.names_size()) + " names for " +
+      return absl::InvalidArgumentError("multi hash table '" + shared_name_ +
+                                        "': " + std::to_string(proto.names_size()) + " names for " +
                                         std::to_string(proto.configs_size()) + " configs; give one name each.");
     }
     return ToStatus([&] {

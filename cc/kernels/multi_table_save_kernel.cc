@@ -112,9 +112,9 @@ class MultiTableSaveOp : public MultiTableFileOp {
     return std::clamp<int>(static_cast<int>(num_entries / kEntriesPerShard), 1, kMostAutoShards);
   }
 
-  absl::Status WriteEntries(const MultiTable& tables, const std::vector<std::unique_ptr<EmbeddingTable::Locked>>& locked,
-                            int shard, int num_shards, const ShardWriter::Append& append,
-                            std::vector<TableCount>* counts) const {
+  absl::Status WriteEntries(const MultiTable& tables,
+                            const std::vector<std::unique_ptr<EmbeddingTable::Locked>>& locked, int shard,
+                            int num_shards, const ShardWriter::Append& append, std::vector<TableCount>* counts) const {
     absl::Status status;
     for (int t = 0; t < tables.num_tables() && status.ok(); ++t) {
       counts->push_back({tables.name(t), 0});
@@ -157,9 +157,8 @@ class MultiTableRestoreOp : public MultiTableFileOp {
     LogUnplaced(*tables, shards, basenames[0]);
     std::vector<std::unique_ptr<RestoreBatch>> batches;
     for (int t = 0; t < tables->num_tables(); ++t) batches.push_back(tables->table(t).StartRestore());
-    TF_RETURN_IF_ERROR(RunOnThreads(env, static_cast<int>(shards.size()), [&](int i) {
-      return ReadInto(env, *tables, shards[i], batches);
-    }));
+    TF_RETURN_IF_ERROR(RunOnThreads(env, static_cast<int>(shards.size()),
+                                    [&](int i) { return ReadInto(env, *tables, shards[i], batches); }));
     for (int t = 0; t < tables->num_tables(); ++t) tables->table(t).FinishRestore(std::move(batches[t]));
     return absl::OkStatus();
   }
@@ -186,10 +185,12 @@ class MultiTableRestoreOp : public MultiTableFileOp {
     for (const TableCount& count : shards[0].counts) {
       const int t = tables.IndexOf(count.table);
       if (t >= 0) found[t] = true;
-      if (t < 0) LOG(WARNING) << "restoring " << basename << ": no table takes the saved table '" << count.table << "'.";
+      if (t < 0)
+        LOG(WARNING) << "restoring " << basename << ": no table takes the saved table '" << count.table << "'.";
     }
     for (int t = 0; t < tables.num_tables(); ++t) {
-      if (!found[t]) LOG(WARNING) << "restoring " << basename << ": nothing saved for table '" << tables.name(t) << "'.";
+      if (!found[t])
+        LOG(WARNING) << "restoring " << basename << ": nothing saved for table '" << tables.name(t) << "'.";
     }
   }
 

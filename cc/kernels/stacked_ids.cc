@@ -17,8 +17,8 @@ constexpr int64_t kMostParts = 64;
 constexpr int64_t kCostPerId = 60;  // ns: makes the pool take even single parts apart
 
 absl::Status CheckSplit(const int64_t* split, int64_t size, int64_t num_tables, int64_t num_ids, bool many_requests) {
-  const bool fits = num_tables > 0 && (many_requests ? size >= 1 + num_tables && (size - 1) % num_tables == 0
-                                                     : size == 1 + num_tables);
+  const bool fits = num_tables > 0 &&
+                    (many_requests ? size >= 1 + num_tables && (size - 1) % num_tables == 0 : size == 1 + num_tables);
   if (!fits && !(num_tables == 0 && size == 1)) {
     return absl::InvalidArgumentError(absl::StrCat("id_split has ", size, " elements, but ", num_tables,
                                                    " tables need ", num_tables + 1,
@@ -44,8 +44,8 @@ absl::Status FindMultiTable(::tensorflow::OpKernelContext* ctx,
   const ::tensorflow::ResourceHandle& handle = ::tensorflow::HandleFromInput(ctx, 0);
   const absl::Status found = ::tensorflow::LookupResource(ctx, handle, resource);
   if (!absl::IsNotFound(found)) return found;
-  return absl::NotFoundError(absl::StrCat("multi hash table '", handle.name(),
-                                          "' has not been created; run its initializer first."));
+  return absl::NotFoundError(
+      absl::StrCat("multi hash table '", handle.name(), "' has not been created; run its initializer first."));
 }
 
 absl::Status ReadStackedIds(::tensorflow::OpKernelContext* ctx, int id_input, int split_input, const MultiTable& tables,

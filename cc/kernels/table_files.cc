@@ -8,9 +8,9 @@
 #include "cc/hash_table/shard_files.h"
 #include "cc/kernels/status_util.h"
 #include "monolith/native_training/runtime/hash_table/embedding_hash_table.pb.h"
+#include "tensorflow/core/lib/io/path.h"
 #include "tensorflow/core/lib/io/record_reader.h"
 #include "tensorflow/core/lib/io/record_writer.h"
-#include "tensorflow/core/lib/io/path.h"
 #include "tensorflow/core/platform/random.h"
 
 namespace monolith {
@@ -29,8 +29,8 @@ constexpr char kDataCompression[] = "SNAPPY";
 constexpr char kNoCompression[] = "";
 
 absl::Status DataLoss(const std::string& path, const std::string& what) {
-  return absl::DataLossError(absl::StrCat("the table shard ", path, " is damaged (", what,
-                                          "); restore from another checkpoint."));
+  return absl::DataLossError(
+      absl::StrCat("the table shard ", path, " is damaged (", what, "); restore from another checkpoint."));
 }
 
 // A TFRecord file that is complete on disk once Close has returned.
@@ -111,9 +111,8 @@ ShardWriter::~ShardWriter() {
   }
 }
 
-absl::Status ShardWriter::WriteData(
-    const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries,
-    std::vector<TableCount>* counts) {
+absl::Status ShardWriter::WriteData(const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries,
+                                    std::vector<TableCount>* counts) {
   RecordFile file;
   TF_RETURN_IF_ERROR(file.Open(env_, data_tmp_, kDataCompression));
   TF_RETURN_IF_ERROR(entries([&file](const std::string& record) { return file.Append(record); }, counts));
@@ -132,8 +131,7 @@ absl::Status ShardWriter::WriteMeta(const std::vector<TableCount>& counts) {
   return file.Close();
 }
 
-absl::Status ShardWriter::Write(
-    const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries) {
+absl::Status ShardWriter::Write(const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries) {
   std::vector<TableCount> counts;
   TF_RETURN_IF_ERROR(WriteData(entries, &counts));
   return WriteMeta(counts);

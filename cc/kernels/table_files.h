@@ -54,8 +54,9 @@ absl::Status RemoveOtherShards(::tensorflow::Env* env, const std::string& basena
 
 // Calls on_records(table, records) with blocks of records of a data file; DataLoss naming the file if a record is
 // damaged, or if there are fewer or more records than `counts` says.
-absl::Status ReadShard(::tensorflow::Env* env, const std::string& path, const std::vector<TableCount>& counts,
-                       const std::function<absl::Status(int index, const std::vector<std::string>& records)>& on_records);
+absl::Status ReadShard(
+    ::tensorflow::Env* env, const std::string& path, const std::vector<TableCount>& counts,
+    const std::function<absl::Status(int index, const std::vector<std::string>& records)>& on_records);
 
 }  // namespace monolith
 

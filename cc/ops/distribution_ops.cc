@@ -59,8 +59,7 @@ absl::Status RaggedSplitByIndicesShape(InferenceContext* c) {
 // A scalar handle of a resource that holds a vector of floats.
 void SetBufferHandle(InferenceContext* c, int output) {
   c->set_output(output, c->Scalar());
-  c->set_output_handle_shapes_and_types(
-      output, {ShapeAndType(c->Vector(InferenceContext::kUnknownDim), DT_FLOAT)});
+  c->set_output_handle_shapes_and_types(output, {ShapeAndType(c->Vector(InferenceContext::kUnknownDim), DT_FLOAT)});
 }
 
 absl::Status UniqueKeyShape(InferenceContext* c) {

@@ -3,5 +3,5 @@
 
 from examples.movielens import train
 
-if __name__ == '__main__':
+if __name__ == "__main__":
   train.main()

@@ -27,17 +27,36 @@ import numpy as np
 LIKED_RATING = 4.0
 
 _BLOCK_BYTES = 16 << 20
-_YEAR = re.compile(r'\((\d{4})(?:[-\u2013]\d{0,4})?\)\s*$')
-_NO_GENRE = frozenset(['(no genres listed)', 'unknown', ''])
+_YEAR = re.compile(r"\((\d{4})(?:[-\u2013]\d{0,4})?\)\s*$")
+_NO_GENRE = frozenset(["(no genres listed)", "unknown", ""])
 # The order of the 0/1 flags in u.item, as the file u.genre of ml-100k lists them.
-_ML100K_GENRES = ('unknown', 'Action', 'Adventure', 'Animation', "Children's", 'Comedy', 'Crime',
-                  'Documentary', 'Drama', 'Fantasy', 'Film-Noir', 'Horror', 'Musical', 'Mystery',
-                  'Romance', 'Sci-Fi', 'Thriller', 'War', 'Western')
+_ML100K_GENRES = (
+  "unknown",
+  "Action",
+  "Adventure",
+  "Animation",
+  "Children's",
+  "Comedy",
+  "Crime",
+  "Documentary",
+  "Drama",
+  "Fantasy",
+  "Film-Noir",
+  "Horror",
+  "Musical",
+  "Mystery",
+  "Romance",
+  "Sci-Fi",
+  "Thriller",
+  "War",
+  "Western",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
   """How one family of data sets writes its files."""
+
   ratings: str
   movies: str
   delimiter: bytes
@@ -46,9 +65,9 @@ class _Layout:
 
 
 _LAYOUTS = (
-    _Layout('ratings.csv', 'movies.csv', b',', True, 'utf-8'),
-    _Layout('ratings.dat', 'movies.dat', b'::', False, 'latin-1'),
-    _Layout('u.data', 'u.item', b'\t', False, 'latin-1'),
+  _Layout("ratings.csv", "movies.csv", b",", True, "utf-8"),
+  _Layout("ratings.dat", "movies.dat", b"::", False, "latin-1"),
+  _Layout("u.data", "u.item", b"\t", False, "latin-1"),
 )
 
 
@@ -64,6 +83,7 @@ class MovieLens:
     titles: movie -> title, the year in parentheses included.
     genres: movie -> the names of its genres, possibly none.
   """
+
   users: np.ndarray
   movies: np.ndarray
   ratings: np.ndarray
@@ -86,8 +106,13 @@ class MovieLens:
 
   def take(self, rows: np.ndarray) -> MovieLens:
     """The same movies with only the given ratings (indices or a bool mask, [n])."""
-    return dataclasses.replace(self, users=self.users[rows], movies=self.movies[rows],
-                               ratings=self.ratings[rows], timestamps=self.timestamps[rows])
+    return dataclasses.replace(
+      self,
+      users=self.users[rows],
+      movies=self.movies[rows],
+      ratings=self.ratings[rows],
+      timestamps=self.timestamps[rows],
+    )
 
   def first_users(self, number: int) -> MovieLens:
     """Only the ratings of the `number` users with the smallest numbers."""
@@ -105,14 +130,16 @@ class _Source:
       self._files = _files_of_folder(path)
     elif zipfile.is_zipfile(path):
       self._zip = zipfile.ZipFile(path)
-      self._files = {os.path.basename(name): name for name in reversed(self._zip.namelist())
-                     if not name.endswith('/')}
+      self._files = {os.path.basename(name): name for name in reversed(self._zip.namelist()) if not name.endswith("/")}
     elif os.path.exists(path):
-      raise ValueError(f'{path} is neither a folder nor a .zip archive; give the folder that '
-                       f'holds a MovieLens data set, or its zip file.')
+      raise ValueError(
+        f"{path} is neither a folder nor a .zip archive; give the folder that "
+        f"holds a MovieLens data set, or its zip file."
+      )
     else:
-      raise FileNotFoundError(f'{path} does not exist; give the folder that holds a MovieLens '
-                              f'data set, or its zip file.')
+      raise FileNotFoundError(
+        f"{path} does not exist; give the folder that holds a MovieLens data set, or its zip file."
+      )
 
   def __contains__(self, name: str) -> bool:
     return name in self._files
@@ -124,7 +151,7 @@ class _Source:
   def open(self, name: str) -> BinaryIO:
     if self._zip is not None:
       return self._zip.open(self._files[name])  # type: ignore[return-value]
-    return open(os.path.join(self.path, self._files[name]), 'rb')
+    return open(os.path.join(self.path, self._files[name]), "rb")
 
   def close(self) -> None:
     if self._zip is not None:
@@ -187,14 +214,16 @@ def _find_layout(source: _Source) -> _Layout:
   for layout in _LAYOUTS:
     if layout.ratings in source and layout.movies in source:
       return layout
-  known = '; '.join(f'{each.ratings} with {each.movies}' for each in _LAYOUTS)
+  known = "; ".join(f"{each.ratings} with {each.movies}" for each in _LAYOUTS)
   for layout in _LAYOUTS:
     for here, missing in ((layout.ratings, layout.movies), (layout.movies, layout.ratings)):
       if here in source:
-        raise FileNotFoundError(f'{source.path} has {here} but not {missing}; the known MovieLens '
-                                f'layouts are: {known}.')
-  raise FileNotFoundError(f'{source.path} has no ratings.csv, ratings.dat or u.data; the known '
-                          f'MovieLens layouts are: {known}.')
+        raise FileNotFoundError(
+          f"{source.path} has {here} but not {missing}; the known MovieLens layouts are: {known}."
+        )
+  raise FileNotFoundError(
+    f"{source.path} has no ratings.csv, ratings.dat or u.data; the known MovieLens layouts are: {known}."
+  )
 
 
 # ---- ratings ----
@@ -210,45 +239,45 @@ def _read_ratings(source: _Source, layout: _Layout) -> Tuple[np.ndarray, ...]:
       line_number = 2
     for block in _blocks_of_lines(file):
       table, num_lines = _parse_block(block, layout.delimiter, where, line_number)
-      for column, values, dtype in zip(columns, table.T,
-                                       (np.int32, np.int32, np.float32, np.int64), strict=True):
+      for column, values, dtype in zip(columns, table.T, (np.int32, np.int32, np.float32, np.int64), strict=True):
         column.append(values.astype(dtype))
       line_number += num_lines
   if not columns[0]:
-    raise ValueError(f'{where} holds no ratings; download the data set again.')
+    raise ValueError(f"{where} holds no ratings; download the data set again.")
   return tuple(np.concatenate(column) for column in columns)
 
 
 def _check_header(line: bytes, where: str) -> None:
-  if [name.strip() for name in line.split(b',')] != [b'userId', b'movieId', b'rating', b'timestamp']:
-    raise ValueError(f'{where}, line 1: {_shown(line)} is not the header '
-                     f'"userId,movieId,rating,timestamp"; restore it or download the data again.')
+  if [name.strip() for name in line.split(b",")] != [b"userId", b"movieId", b"rating", b"timestamp"]:
+    raise ValueError(
+      f"{where}, line 1: {_shown(line)} is not the header "
+      f'"userId,movieId,rating,timestamp"; restore it or download the data again.'
+    )
 
 
 def _blocks_of_lines(file: BinaryIO) -> Iterator[bytes]:
   """Pieces of about _BLOCK_BYTES that end at a line end; the last line may lack one."""
-  rest = b''
+  rest = b""
   while True:
     piece = file.read(_BLOCK_BYTES)
     if not piece:
       break
-    cut = piece.rfind(b'\n') + 1
+    cut = piece.rfind(b"\n") + 1
     if cut:
       yield rest + piece[:cut]
       rest = piece[cut:]
     else:
       rest += piece
   if rest.strip():
-    yield rest + b'\n'
+    yield rest + b"\n"
 
 
-def _parse_block(block: bytes, delimiter: bytes, where: str,
-                 first_line: int) -> Tuple[np.ndarray, int]:
+def _parse_block(block: bytes, delimiter: bytes, where: str, first_line: int) -> Tuple[np.ndarray, int]:
   """-> (float64 [lines, 4], number of lines); names the first broken line when there is one."""
-  if b'\r' in block:
-    block = block.replace(b'\r\n', b'\n')
-  if delimiter == b'::' and b',' not in block:
-    block, delimiter = block.replace(b'::', b','), b','
+  if b"\r" in block:
+    block = block.replace(b"\r\n", b"\n")
+  if delimiter == b"::" and b"," not in block:
+    block, delimiter = block.replace(b"::", b","), b","
   table = _parse_fast(block, delimiter)
   if table is None:
     raise _broken_line(block, delimiter, where, first_line)
@@ -260,16 +289,15 @@ def _parse_fast(block: bytes, delimiter: bytes) -> Optional[np.ndarray]:
   if len(delimiter) != 1:
     return None
   bytes_ = np.frombuffer(block, np.uint8)
-  is_end = bytes_ == ord('\n')
+  is_end = bytes_ == ord("\n")
   is_mark = np.flatnonzero(is_end | (bytes_ == ord(delimiter)))
   num_lines = int(np.count_nonzero(is_end))
   if len(is_mark) != 4 * num_lines or not is_end[is_mark[3::4]].all():
     return None
   try:
     with warnings.catch_warnings():
-      warnings.simplefilter('error')  # older NumPy warns, newer ones raise ValueError
-      flat = np.fromstring(block.replace(b'\n', delimiter).rstrip(delimiter).decode('latin-1'),
-                           sep=delimiter.decode())
+      warnings.simplefilter("error")  # older NumPy warns, newer ones raise ValueError
+      flat = np.fromstring(block.replace(b"\n", delimiter).rstrip(delimiter).decode("latin-1"), sep=delimiter.decode())
   except (DeprecationWarning, ValueError):
     return None
   if len(flat) != 4 * num_lines:
@@ -288,43 +316,45 @@ def _plausible(table: np.ndarray) -> np.ndarray:
 
 def _broken_line(block: bytes, delimiter: bytes, where: str, first_line: int) -> ValueError:
   """Names the first line of a block that cannot be read."""
-  for offset, line in enumerate(block.split(b'\n')[:-1]):
+  for offset, line in enumerate(block.split(b"\n")[:-1]):
     fields = line.split(delimiter)
     try:
       good = len(fields) == 4 and _plausible(np.array([[float(x) for x in fields]])).all()
     except ValueError:
       good = False
     if not good:
-      return ValueError(f'{where}, line {first_line + offset}: {_shown(line)} is not '
-                       f'"user{delimiter.decode()}movie{delimiter.decode()}rating'
-                       f'{delimiter.decode()}seconds" with a rating between 0 and 5; repair or '
-                       f'delete the line.')
-  return ValueError(f'{where}, lines from {first_line} on: the numbers cannot be read; download the '
-                   f'data set again.')
+      return ValueError(
+        f"{where}, line {first_line + offset}: {_shown(line)} is not "
+        f'"user{delimiter.decode()}movie{delimiter.decode()}rating'
+        f'{delimiter.decode()}seconds" with a rating between 0 and 5; repair or '
+        f"delete the line."
+      )
+  return ValueError(f"{where}, lines from {first_line} on: the numbers cannot be read; download the data set again.")
 
 
 def _shown(line: bytes) -> str:
-  text = line.decode('utf-8', 'replace').rstrip('\r\n')
-  return repr(text if len(text) <= 120 else text[:117] + '...')
+  text = line.decode("utf-8", "replace").rstrip("\r\n")
+  return repr(text if len(text) <= 120 else text[:117] + "...")
 
 
 # ---- movies ----
 
 
-def _read_movies(source: _Source,
-                 layout: _Layout) -> Tuple[Dict[int, str], Dict[int, Tuple[str, ...]]]:
+def _read_movies(source: _Source, layout: _Layout) -> Tuple[Dict[int, str], Dict[int, Tuple[str, ...]]]:
   titles: Dict[int, str] = {}
   genres: Dict[int, Tuple[str, ...]] = {}
   where = source.where(layout.movies)
   with source.open(layout.movies) as raw:
-    text = io.TextIOWrapper(raw, encoding=layout.encoding, newline='')
+    text = io.TextIOWrapper(raw, encoding=layout.encoding, newline="")
     for number, line, fields in _movie_fields(text, layout):
       try:
         movie, title, names = fields
         key = int(movie)
       except ValueError:
-        raise ValueError(f'{where}, line {number}: {_shown(line.encode())} does not hold a movie '
-                         f'number, a title and genres; repair or delete the line.') from None
+        raise ValueError(
+          f"{where}, line {number}: {_shown(line.encode())} does not hold a movie "
+          f"number, a title and genres; repair or delete the line."
+        ) from None
       titles[key] = title
       genres[key] = tuple(name for name in names if name not in _NO_GENRE)
   return titles, genres
@@ -332,26 +362,26 @@ def _read_movies(source: _Source,
 
 def _movie_fields(text: io.TextIOWrapper, layout: _Layout) -> Iterator[Tuple[int, str, list]]:
   """Yields (line number, line, [movie, title, genre names]); a broken line has another length."""
-  if layout.delimiter == b',':
+  if layout.delimiter == b",":
     reader = csv.reader(text)
     next(reader, None)
     for row in reader:
-      fields = [row[0], row[1], row[2].split('|')] if len(row) == 3 else row[:1]
-      yield reader.line_num, ','.join(row), fields
+      fields = [row[0], row[1], row[2].split("|")] if len(row) == 3 else row[:1]
+      yield reader.line_num, ",".join(row), fields
     return
   for number, raw in enumerate(text, 1):
-    line = raw.rstrip('\r\n')
-    if layout.delimiter == b'::':
-      row = line.split('::')
-      yield number, line, [row[0], row[1], row[2].split('|')] if len(row) == 3 else row[:1]
+    line = raw.rstrip("\r\n")
+    if layout.delimiter == b"::":
+      row = line.split("::")
+      yield number, line, [row[0], row[1], row[2].split("|")] if len(row) == 3 else row[:1]
     else:
       yield number, line, _ml100k_fields(line)
 
 
 def _ml100k_fields(line: str) -> list:
   """movie | title | release | video release | URL | one flag a genre."""
-  row = line.split('|')
+  row = line.split("|")
   flags = row[5:]
-  if len(flags) != len(_ML100K_GENRES) or not set(flags) <= {'0', '1'}:
+  if len(flags) != len(_ML100K_GENRES) or not set(flags) <= {"0", "1"}:
     return row[:1]
-  return [row[0], row[1], [name for name, flag in zip(_ML100K_GENRES, flags, strict=True) if flag == '1']]
+  return [row[0], row[1], [name for name, flag in zip(_ML100K_GENRES, flags, strict=True) if flag == "1"]]

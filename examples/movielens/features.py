@@ -24,13 +24,14 @@ import numpy as np
 
 from examples.movielens.dataset import MovieLens
 
-SLOTS = {'user': 1, 'movie': 2, 'genre': 3, 'year': 4, 'user_genre': 5, 'liked': 6}
+SLOTS = {"user": 1, "movie": 2, "genre": 3, "year": 4, "user_genre": 5, "liked": 6}
 _SLOT_SHIFT = 48
 _GENRE_BITS = 6
 
 
 class Ragged(NamedTuple):
   """Rows of unequal length: int64 values, and int64 [rows + 1] where each row begins."""
+
   values: np.ndarray
   row_splits: np.ndarray
 
@@ -51,15 +52,16 @@ def _hash(ids: np.ndarray) -> np.ndarray:
   """Mixes the bits of non-negative ids (murmur3's finaliser), uint64."""
   x = ids.astype(np.uint64)
   x ^= x >> np.uint64(33)
-  x *= np.uint64(0xff51afd7ed558ccd)
+  x *= np.uint64(0xFF51AFD7ED558CCD)
   x ^= x >> np.uint64(33)
-  x *= np.uint64(0xc4ceb9fe1a85ec53)
+  x *= np.uint64(0xC4CEB9FE1A85EC53)
   return x ^ (x >> np.uint64(33))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Movies:
   """What is known of movies, in the order of `ids`."""
+
   ids: np.ndarray  # int64 [movies], sorted
   genres: Ragged
   years: np.ndarray  # int64 [movies]
@@ -69,13 +71,16 @@ class _Movies:
     ids = np.union1d(data.movies, np.fromiter(data.titles, np.int64, len(data.titles)))
     names = sorted({name for genres in data.genres.values() for name in genres})
     if len(names) >= 1 << _GENRE_BITS:
-      raise ValueError(f'{len(names)} genres do not fit into {_GENRE_BITS} bits.')
+      raise ValueError(f"{len(names)} genres do not fit into {_GENRE_BITS} bits.")
     number = {name: i for i, name in enumerate(names, 1)}
     rows = [[number[name] for name in data.genres.get(int(movie), ())] for movie in ids]
     splits = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
     years = data.years()
-    return cls(ids, Ragged(np.array([g for row in rows for g in row], np.int64), splits),
-               np.array([years.get(int(movie), 0) for movie in ids], np.int64))
+    return cls(
+      ids,
+      Ragged(np.array([g for row in rows for g in row], np.int64), splits),
+      np.array([years.get(int(movie), 0) for movie in ids], np.int64),
+    )
 
   def index(self, movies: np.ndarray) -> np.ndarray:
     return np.searchsorted(self.ids, movies)
@@ -92,8 +97,7 @@ class FeatureBuilder:
       buckets, as a table of fixed size would.
   """
 
-  def __init__(self, data: MovieLens, is_test: np.ndarray, history: int = 10,
-               hash_buckets: Optional[int] = None):
+  def __init__(self, data: MovieLens, is_test: np.ndarray, history: int = 10, hash_buckets: Optional[int] = None):
     self._data = data
     self._movies = _Movies.of(data)
     self._hash_buckets = hash_buckets
@@ -117,8 +121,10 @@ class FeatureBuilder:
     self._begin[order] = np.maximum(np.repeat(before[first], number), before - self._history)
     last = first + number - 1
     stop = before[last] + counts[last]
-    self._user_history = {int(user): (max(begin, end - self._history), end)
-                          for user, begin, end in zip(users, before[first], stop, strict=True)}
+    self._user_history = {
+      int(user): (max(begin, end - self._history), end)
+      for user, begin, end in zip(users, before[first], stop, strict=True)
+    }
 
   def batch(self, rows: np.ndarray) -> Dict[str, Ragged]:
     """feature -> the fids of the given ratings (indices)."""
@@ -132,8 +138,10 @@ class FeatureBuilder:
       KeyError: the data set has no such user.
     """
     if user not in self._user_history:
-      raise KeyError(f'user {user} has rated nothing; give one of {len(self._user_history)} users, '
-                     f'such as {next(iter(self._user_history))}.')
+      raise KeyError(
+        f"user {user} has rated nothing; give one of {len(self._user_history)} users, "
+        f"such as {next(iter(self._user_history))}."
+      )
     begin, end = (np.full(len(movies), place) for place in self._user_history[user])
     return self._fids(np.full(len(movies), user), movies, _ranges(self._liked, begin, end))
 
@@ -143,15 +151,14 @@ class FeatureBuilder:
     crossed = np.repeat(users.astype(np.int64) << _GENRE_BITS, np.diff(genres.row_splits))
     one_each = np.arange(len(users) + 1)
     ids = {
-        'user': Ragged(users.astype(np.int64), one_each),
-        'movie': Ragged(movies.astype(np.int64), one_each),
-        'genre': genres,
-        'year': Ragged(self._movies.years[index], one_each),
-        'user_genre': Ragged(crossed | genres.values, genres.row_splits),
-        'liked': liked,
+      "user": Ragged(users.astype(np.int64), one_each),
+      "movie": Ragged(movies.astype(np.int64), one_each),
+      "genre": genres,
+      "year": Ragged(self._movies.years[index], one_each),
+      "user_genre": Ragged(crossed | genres.values, genres.row_splits),
+      "liked": liked,
     }
-    return {name: Ragged(self._fid(name, ragged.values), ragged.row_splits)
-            for name, ragged in ids.items()}
+    return {name: Ragged(self._fid(name, ragged.values), ragged.row_splits) for name, ragged in ids.items()}
 
   def _fid(self, name: str, ids: np.ndarray) -> np.ndarray:
     if self._hash_buckets is not None:

@@ -25,6 +25,7 @@ from examples.movielens.paths import BUNDLED_DATA
 
 class Recommendation(NamedTuple):
   """One movie and how probably the user rates it with at least four stars."""
+
   movie: int
   title: str
   score: float
@@ -35,14 +36,14 @@ def predict(export_dir: str, examples: Sequence[bytes], batch_size: int = 4096) 
   with tf.Graph().as_default(), tf.compat.v1.Session() as session:
     model = tf.compat.v1.saved_model.load(session, [tf.saved_model.SERVING], export_dir)
     signature = model.signature_def[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY]
-    run = session.make_callable(signature.outputs['output'].name,
-                                [signature.inputs['examples'].name])
-    parts = [run(list(examples[i:i + batch_size])) for i in range(0, len(examples), batch_size)]
+    run = session.make_callable(signature.outputs["output"].name, [signature.inputs["examples"].name])
+    parts = [run(list(examples[i : i + batch_size])) for i in range(0, len(examples), batch_size)]
   return np.concatenate(parts) if parts else np.zeros([0], np.float32)
 
 
-def recommend(export_dir: str, data: dataset.MovieLens, builder: FeatureBuilder, user: int,
-              count: int = 10) -> List[Recommendation]:
+def recommend(
+  export_dir: str, data: dataset.MovieLens, builder: FeatureBuilder, user: int, count: int = 10
+) -> List[Recommendation]:
   """The best `count` movies that `user` has not rated, best first.
 
   Raises:
@@ -51,29 +52,30 @@ def recommend(export_dir: str, data: dataset.MovieLens, builder: FeatureBuilder,
   rated = data.movies[data.users == user]
   movies = np.setdiff1d(np.unique(data.movies), rated)
   scores = predict(export_dir, to_examples(builder.pairs(user, movies)))
-  best = np.argsort(-scores, kind='stable')[:count]
-  return [Recommendation(int(movies[i]), data.titles.get(int(movies[i]), f'movie {movies[i]}'),
-                         float(scores[i])) for i in best]
+  best = np.argsort(-scores, kind="stable")[:count]
+  return [
+    Recommendation(int(movies[i]), data.titles.get(int(movies[i]), f"movie {movies[i]}"), float(scores[i]))
+    for i in best
+  ]
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
   """Prints the list."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--export', required=True, help='directory of the exported model')
-  parser.add_argument('--data', default=BUNDLED_DATA, help='MovieLens folder or zip file')
-  parser.add_argument('--user', type=int, required=True, help='whom to recommend movies to')
-  parser.add_argument('--count', type=int, default=10, help='how many')
-  parser.add_argument('--max_users', type=int, default=None, help='read only the first users')
+  parser.add_argument("--export", required=True, help="directory of the exported model")
+  parser.add_argument("--data", default=BUNDLED_DATA, help="MovieLens folder or zip file")
+  parser.add_argument("--user", type=int, required=True, help="whom to recommend movies to")
+  parser.add_argument("--count", type=int, default=10, help="how many")
+  parser.add_argument("--max_users", type=int, default=None, help="read only the first users")
   options = parser.parse_args(arguments)
   data = dataset.load(options.data)
   if options.max_users is not None:
     data = data.first_users(options.max_users)
   builder = FeatureBuilder(data, dataset.last_fifth(data.users, data.timestamps))
-  print(f'Best {options.count} movies that user {options.user} has not rated:')
-  for place, each in enumerate(
-      recommend(options.export, data, builder, options.user, options.count), 1):
-    print(f'{place:4d}. {each.score:.4f}  {each.title}')
+  print(f"Best {options.count} movies that user {options.user} has not rated:")
+  for place, each in enumerate(recommend(options.export, data, builder, options.user, options.count), 1):
+    print(f"{place:4d}. {each.score:.4f}  {each.title}")
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
   main()

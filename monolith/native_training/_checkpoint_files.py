@@ -107,8 +107,7 @@ def check_writable(directory: str) -> None:
     tf.io.gfile.remove(probe)
   except tf.errors.OpError as error:
     raise ValueError(
-      f"directory {directory!r} cannot be written ({error.message}); choose another model_dir or "
-      "fix its permissions."
+      f"directory {directory!r} cannot be written ({error.message}); choose another model_dir or fix its permissions."
     ) from error
 
 
@@ -148,9 +147,7 @@ def get_monolith_checkpoint_state(
   if remove_invalid_path:
     paths = [os.path.join(checkpoint_dir, p) for p in state.exempt_model_checkpoint_paths]
     del state.exempt_model_checkpoint_paths[:]
-    state.exempt_model_checkpoint_paths.extend(
-      p for p in paths if tf.io.gfile.exists(p + ".index")
-    )
+    state.exempt_model_checkpoint_paths.extend(p for p in paths if tf.io.gfile.exists(p + ".index"))
   return state
 
 

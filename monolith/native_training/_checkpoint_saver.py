@@ -133,4 +133,3 @@ class PartialRecoverySaver(tf.compat.v1.train.Saver):
       _checkpoint_files.remove_checkpoint_files(path)
     except tf.errors.OpError as error:
       logging.warning("Could not delete the old checkpoint %s: %s", path, error.message)
-

@@ -60,9 +60,7 @@ def _constructor_arguments(cls: type) -> Dict[str, Any]:
   return arguments
 
 
-def _define_or_set(
-  target: hyperparams.Params, name: str, value: Any, overwrite: bool
-) -> None:
+def _define_or_set(target: hyperparams.Params, name: str, value: Any, overwrite: bool) -> None:
   owner = _owner(target, name)
   if owner is None:
     target.define(name, value, f"{name} of the constructor.")

@@ -38,9 +38,7 @@ class FeatureConfigs:
   table_to_config: Dict[str, entry.HashTableConfigInstance] = dataclasses.field(default_factory=dict)
   feature_to_table: Dict[str, str] = dataclasses.field(default_factory=dict)
   feature_to_unmerged_slice_dims: Dict[str, List[int]] = dataclasses.field(default_factory=dict)
-  feature_to_combiner: Dict[str, embedding_combiners.Combiner] = dataclasses.field(
-    default_factory=dict
-  )
+  feature_to_combiner: Dict[str, embedding_combiners.Combiner] = dataclasses.field(default_factory=dict)
   slot_to_occurrence_threshold: Dict[int, int] = dataclasses.field(default_factory=dict)
   slot_to_expire_time: Dict[int, int] = dataclasses.field(default_factory=dict)
 
@@ -100,9 +98,7 @@ def _single_element(task: Any) -> Tuple[Any, Any]:
 
 def _to_feature_configs(factory: DummyFeatureFactory, init_capacity: int) -> FeatureConfigs:
   configs = FeatureConfigs(
-    slot_to_occurrence_threshold={
-      slot: n for slot, n in factory.slot_to_occurrence_threshold.items() if n > 0
-    },
+    slot_to_occurrence_threshold={slot: n for slot, n in factory.slot_to_occurrence_threshold.items() if n > 0},
     slot_to_expire_time={
       slot: days
       for slot, days in factory.slot_to_expire_time.items()
@@ -114,9 +110,7 @@ def _to_feature_configs(factory: DummyFeatureFactory, init_capacity: int) -> Fea
   return configs
 
 
-def _add_slot(
-  configs: FeatureConfigs, slot_name: str, table_config: TableConfig, init_capacity: int
-) -> None:
+def _add_slot(configs: FeatureConfigs, slot_name: str, table_config: TableConfig, init_capacity: int) -> None:
   features = table_config.feature_names
   if not features:
     return

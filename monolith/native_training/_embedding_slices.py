@@ -75,10 +75,7 @@ def parse_requests(features: Any, slice_dim: Optional[int], group_out_type: str)
         if group_out_type not in ("concat", "add_n"):
           raise ValueError(f"group_out_type is {group_out_type!r}; it must be 'concat' or 'add_n'.")
         return [SliceRequest(tuple(item), slice_dim) for item in features]
-    elif all(
-      isinstance(item, (list, tuple)) and len(item) == 2 and isinstance(item[1], int)
-      for item in features
-    ):
+    elif all(isinstance(item, (list, tuple)) and len(item) == 2 and isinstance(item[1], int) for item in features):
       return [SliceRequest((name,), dim) for name, dim in features]
   raise ValueError(
     f"ValueError for features: {features!r} with slice_dim={slice_dim!r}; give {{feature: dim}}, a list "
@@ -116,9 +113,7 @@ def build_out_config(
     raise ValueError(f"out_type is {out_type!r}; it must be None or one of {sorted(_OUT_TYPES)}.")
   config = example_pb2.OutConfig(out_type=_OUT_TYPES[kind])
   for feature_name, feature_slice in slice_list:
-    config.slice_configs.add(
-      feature_name=feature_name, start=feature_slice.start, end=feature_slice.end
-    )
+    config.slice_configs.add(feature_name=feature_name, start=feature_slice.start, end=feature_slice.end)
   for shape in shape_list:
     sizes = [size if isinstance(size, int) else getattr(size, "value", None) for size in shape]
     config.shape.add(dims=[-1, *(-1 if size is None else size for size in sizes[1:])])

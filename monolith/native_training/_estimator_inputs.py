@@ -50,9 +50,7 @@ def parse_input(
     result = iterator.get_next()
   if isinstance(result, (tuple, list)):
     if len(result) != 2:
-      raise ValueError(
-        f"input_fn returned {len(result)} elements; return features, or (features, labels)."
-      )
+      raise ValueError(f"input_fn returned {len(result)} elements; return features, or (features, labels).")
     return result[0], result[1], hooks
   return result, None, hooks
 

@@ -68,9 +68,7 @@ class Estimator:
       logging.warning("Estimator has no model_dir; using the temporary directory %s.", model_dir)
     config = config.replace(model_dir=os.fspath(model_dir))
     if config.session_config is None:
-      config = config.replace(
-        session_config=tf.compat.v1.ConfigProto(allow_soft_placement=True)
-      )
+      config = config.replace(session_config=tf.compat.v1.ConfigProto(allow_soft_placement=True))
     self._model_fn = model_fn
     self._config = config
     self._params = params
@@ -165,9 +163,7 @@ class Estimator:
       self.stop_signal = stop_signals.received
     return self
 
-  def _train_with_spec(
-    self, spec: EstimatorSpec, hooks: List[_SessionRunHook], stop_signals: StopSignals
-  ) -> None:
+  def _train_with_spec(self, spec: EstimatorSpec, hooks: List[_SessionRunHook], stop_signals: StopSignals) -> None:
     if spec.train_op is None:
       raise ValueError("model_fn gave no train_op for mode 'train'.")
     _add_loss_summary(spec.loss)
@@ -182,19 +178,22 @@ class Estimator:
     chief_hooks = list(spec.training_chief_hooks)
     chief_hooks.extend(self._default_saver_hooks(chief_hooks + worker_hooks, spec.scaffold))
     chief_hooks.extend(self._step_counter_hooks())
-    with _summary_writer(self._config), tf.compat.v1.train.MonitoredTrainingSession(
-      master=self._config.master,
-      is_chief=self._config.is_chief,
-      checkpoint_dir=self.model_dir,
-      scaffold=spec.scaffold,
-      hooks=worker_hooks,
-      chief_only_hooks=chief_hooks,
-      save_checkpoint_secs=0,
-      save_summaries_steps=self._config.save_summary_steps or 0,
-      config=self._config.session_config,
-      log_step_count_steps=0,  # The chief hooks have a step counter.
-      max_wait_secs=self._config.session_creation_timeout_secs,
-    ) as session:
+    with (
+      _summary_writer(self._config),
+      tf.compat.v1.train.MonitoredTrainingSession(
+        master=self._config.master,
+        is_chief=self._config.is_chief,
+        checkpoint_dir=self.model_dir,
+        scaffold=spec.scaffold,
+        hooks=worker_hooks,
+        chief_only_hooks=chief_hooks,
+        save_checkpoint_secs=0,
+        save_summaries_steps=self._config.save_summary_steps or 0,
+        config=self._config.session_config,
+        log_step_count_steps=0,  # The chief hooks have a step counter.
+        max_wait_secs=self._config.session_creation_timeout_secs,
+      ) as session,
+    ):
       while not session.should_stop():
         session.run([spec.train_op, spec.loss])
 
@@ -206,11 +205,7 @@ class Estimator:
     secs, steps = self._config.save_checkpoints_secs, self._config.save_checkpoints_steps
     if not secs and not steps:
       return []
-    return [
-      tf.compat.v1.train.CheckpointSaverHook(
-        self.model_dir, save_secs=secs, save_steps=steps, scaffold=scaffold
-      )
-    ]
+    return [tf.compat.v1.train.CheckpointSaverHook(self.model_dir, save_secs=secs, save_steps=steps, scaffold=scaffold)]
 
   def _step_counter_hooks(self) -> List[_SessionRunHook]:
     every_n_steps = self._config.log_step_count_steps
@@ -220,9 +215,7 @@ class Estimator:
     if not self._config.log_step_count_steps:
       return []
     values = {} if loss is None else {"loss": loss}
-    return [
-      progress_hook.ProgressHook(label, values, every_n_steps=self._config.log_step_count_steps)
-    ]
+    return [progress_hook.ProgressHook(label, values, every_n_steps=self._config.log_step_count_steps)]
 
   # Evaluation.
 

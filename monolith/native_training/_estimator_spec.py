@@ -24,8 +24,7 @@ class ModeKeys:
     """Raises ValueError unless `mode` is one of the three."""
     if mode not in (cls.TRAIN, cls.EVAL, cls.PREDICT):
       raise ValueError(
-        f"mode is {mode!r}; it must be ModeKeys.TRAIN ('train'), ModeKeys.EVAL ('eval') or "
-        "ModeKeys.PREDICT ('infer')."
+        f"mode is {mode!r}; it must be ModeKeys.TRAIN ('train'), ModeKeys.EVAL ('eval') or ModeKeys.PREDICT ('infer')."
       )
 
 
@@ -116,9 +115,7 @@ class EstimatorSpec(_EstimatorSpecFields):
     if isinstance(spec, cls):
       return spec
     if not all(hasattr(spec, name) for name in ("mode", "loss", "train_op")):
-      raise TypeError(
-        f"model_fn returned {type(spec).__name__}; it must return a tf_estimator.EstimatorSpec."
-      )
+      raise TypeError(f"model_fn returned {type(spec).__name__}; it must return a tf_estimator.EstimatorSpec.")
     return cls(**{name: getattr(spec, name) for name in cls._fields if hasattr(spec, name)})
 
 
@@ -139,27 +136,21 @@ def _scalar_loss(loss: Any) -> Optional[tf.Tensor]:
   if loss.shape.rank == 0:
     return loss
   if loss.shape.num_elements() not in (None, 1):
-    raise ValueError(
-      f"EstimatorSpec.loss has shape {loss.shape}; it must be a scalar, reduce it first."
-    )
+    raise ValueError(f"EstimatorSpec.loss has shape {loss.shape}; it must be a scalar, reduce it first.")
   return tf.reshape(loss, [])
 
 
 def _checked_train_op(train_op: Any) -> Union[tf.Operation, tf.Tensor, None]:
   if train_op is None or isinstance(train_op, (tf.Operation, tf.Tensor, tf.Variable)):
     return train_op
-  raise TypeError(
-    f"EstimatorSpec.train_op is {type(train_op).__name__}; it must be an Operation or a Tensor."
-  )
+  raise TypeError(f"EstimatorSpec.train_op is {type(train_op).__name__}; it must be an Operation or a Tensor.")
 
 
 def _checked_metrics(metrics: Optional[Mapping[str, Any]]) -> Dict[str, Tuple[tf.Tensor, Any]]:
   result = {}
   for name, metric in (metrics or {}).items():
     if not isinstance(metric, (tuple, list)) or len(metric) != 2:
-      raise TypeError(
-        f"eval_metric_ops[{name!r}] is {metric!r}; it must be a pair (value tensor, update op)."
-      )
+      raise TypeError(f"eval_metric_ops[{name!r}] is {metric!r}; it must be a pair (value tensor, update op).")
     result[name] = (metric[0], metric[1])
   return result
 

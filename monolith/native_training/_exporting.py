@@ -55,12 +55,9 @@ def create_exporter(
       )
     return saved_model_exporters.StandaloneExporter(**arguments)
   if serving.export_mode is ExportMode.DISTRIBUTED:
-    return saved_model_exporters.DistributedExporter(
-      **arguments, dense_only=dense_only, include_graphs=include_graphs
-    )
-  raise ValueError(
-    f"serving.export_mode is {serving.export_mode}; it must be ExportMode.STANDALONE or DISTRIBUTED."
-  )
+    return saved_model_exporters.DistributedExporter(**arguments, dense_only=dense_only, include_graphs=include_graphs)
+  raise ValueError(f"serving.export_mode is {serving.export_mode}; it must be ExportMode.STANDALONE or DISTRIBUTED.")
+
 
 def create_export_listener(
   training: Any, model_dir: str, save_path: str, dense_only: bool

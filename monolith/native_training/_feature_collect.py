@@ -63,9 +63,7 @@ class DummyFeatureEmbTable(FeatureEmbTable):
     self._slices: List[SliceConfig] = []
     self._feature_to_combiners: Dict[str, embedding_combiners.Combiner] = {}
 
-  def add_feature_slice(
-    self, segment: Segment, learning_rate_fn: Optional[LearningRateFn] = None
-  ) -> None:
+  def add_feature_slice(self, segment: Segment, learning_rate_fn: Optional[LearningRateFn] = None) -> None:
     if learning_rate_fn is None:
       learning_rate_fn = _default_learning_rate(segment)
     self._slices.append(SliceConfig(segment, learning_rate_fn))
@@ -77,9 +75,7 @@ class DummyFeatureEmbTable(FeatureEmbTable):
     """The features that draw on this table, in order of creation."""
     return list(self._feature_to_combiners)
 
-  def embedding_lookup(
-    self, feature_name: str, start: Optional[int], end: Optional[int]
-  ) -> tf.Tensor:
+  def embedding_lookup(self, feature_name: str, start: Optional[int], end: Optional[int]) -> tf.Tensor:
     width = sum(s.segment.dim_size for s in self._slices)
     if start is None or end is None:
       return tf.compat.v1.placeholder(tf.float32, [None, width])
@@ -133,9 +129,7 @@ class DummyFeatureFactory(FeatureFactory):
       self.slot_to_occurrence_threshold[config.slot_id] = config.occurrence_threshold
       self.slot_to_expire_time[config.slot_id] = config.expire_time
     elif config.occurrence_threshold or config.expire_time != FeatureSlotConfig.expire_time:
-      logging.warning(
-        "slot %r has no slot_id, so its occurrence_threshold and expire_time have no effect.", name
-      )
+      logging.warning("slot %r has no slot_id, so its occurrence_threshold and expire_time have no effect.", name)
     return FeatureSlot(table, config)
 
   def apply_gradients(
@@ -156,9 +150,7 @@ class DummyFeatureFactory(FeatureFactory):
     result = {name: table.get_table_config() for name, table in self._tables.items()}
     for name, config in result.items():
       if not config.slice_configs:
-        raise RuntimeError(
-          f"slot {name!r} has no slices; add one with add_feature_slice, or drop the slot."
-        )
+        raise RuntimeError(f"slot {name!r} has no slices; add one with add_feature_slice, or drop the slot.")
     return result
 
 

@@ -39,15 +39,11 @@ class EmbeddingFeatureEmbTable(FeatureEmbTable):
     embedding_slices: {`slice_key`: combined columns}.
   """
 
-  def __init__(
-    self, embeddings: Mapping[str, tf.Tensor], embedding_slices: Mapping[str, tf.Tensor]
-  ):
+  def __init__(self, embeddings: Mapping[str, tf.Tensor], embedding_slices: Mapping[str, tf.Tensor]):
     self._embeddings = embeddings
     self._embedding_slices = embedding_slices
 
-  def embedding_lookup(
-    self, feature_name: str, start: Optional[int], end: Optional[int]
-  ) -> tf.Tensor:
+  def embedding_lookup(self, feature_name: str, start: Optional[int], end: Optional[int]) -> tf.Tensor:
     """As in the base class.
 
     Raises:
@@ -129,9 +125,7 @@ def _combine_and_split(
 ) -> List[tf.Tensor]:
   summed = isinstance(combiner, embedding_combiners.ReduceSum)
   if summed and not export_context.is_exporting():
-    pieces = distribution_ops.fused_reduce_sum_and_split(
-      fids.value_rowids(), embedding, fids.nrows(), dims
-    )
+    pieces = distribution_ops.fused_reduce_sum_and_split(fids.value_rowids(), embedding, fids.nrows(), dims)
     for piece, dim in zip(pieces, dims, strict=True):
       piece.set_shape([fids.shape[0], dim])
     return pieces

@@ -39,21 +39,15 @@ Segment = embedding_hash_table_pb2.EntryConfig.Segment
 class FeatureEmbTable(abc.ABC):
   """What slots and columns draw on; one per slot."""
 
-  def add_feature_slice(
-    self, segment: Segment, learning_rate_fn: Optional[LearningRateFn] = None
-  ) -> None:
+  def add_feature_slice(self, segment: Segment, learning_rate_fn: Optional[LearningRateFn] = None) -> None:
     """Appends a slice to the slot's embedding; tables whose slices are fixed already need not know."""
     return None
 
   @abc.abstractmethod
-  def embedding_lookup(
-    self, feature_name: str, start: Optional[int], end: Optional[int]
-  ) -> tf.Tensor:
+  def embedding_lookup(self, feature_name: str, start: Optional[int], end: Optional[int]) -> tf.Tensor:
     """Combined embedding of columns [start, end) of a feature; with None and None the tensor to differentiate by."""
 
-  def set_feature_metadata(
-    self, feature_name: str, combiner: embedding_combiners.Combiner
-  ) -> None:
+  def set_feature_metadata(self, feature_name: str, combiner: embedding_combiners.Combiner) -> None:
     """Records that a feature draws on this table; tables that know their features already need not."""
     return None
 
@@ -131,9 +125,7 @@ class FeatureSlotConfig:
       self.name = str(self.slot_id)
     for field in ("occurrence_threshold", "expire_time"):
       if getattr(self, field) < 0:
-        raise ValueError(
-          f"FeatureSlotConfig({self.name!r}).{field} is {getattr(self, field)}; it must be >= 0."
-        )
+        raise ValueError(f"FeatureSlotConfig({self.name!r}).{field} is {getattr(self, field)}; it must be >= 0.")
 
 
 class FeatureSlot:
@@ -176,9 +168,7 @@ class FeatureSlot:
     try:
       return int(self.name)
     except ValueError as error:
-      raise ValueError(
-        f"slot {self.name!r} has no number; set FeatureSlotConfig.slot_id."
-      ) from error
+      raise ValueError(f"slot {self.name!r} has no number; set FeatureSlotConfig.slot_id.") from error
 
   @property
   def table(self) -> FeatureEmbTable:
@@ -317,9 +307,7 @@ class FeatureColumn:
       raise ValueError(
         f"feature {self._feature_name!r} is combined by {self._combiner}; only FirstN has a size tensor."
       )
-    self._size_tensor = tf.sequence_mask(
-      row_lengths, maxlen=self._combiner.max_seq_length, dtype=tf.int32
-    )
+    self._size_tensor = tf.sequence_mask(row_lengths, maxlen=self._combiner.max_seq_length, dtype=tf.int32)
 
   def get_size_tensor(self) -> Optional[tf.Tensor]:
     """The mask of filled positions, int32 [B, L]; None before `set_size_tensor`."""

@@ -17,8 +17,7 @@ def serializable_collections(graph: tf.Graph) -> List[str]:
   return [
     key
     for key in keys
-    if framework_ops.get_to_proto_function(key) is not None
-    or _all_serializable(graph.get_collection_ref(key))
+    if framework_ops.get_to_proto_function(key) is not None or _all_serializable(graph.get_collection_ref(key))
   ]
 
 

@@ -55,13 +55,9 @@ def get_sigmoid_loss_and_pred(
   logits = tf.reshape(logits, [-1], name=f"{name}_sigmoid_logits")
   if mode == ModeKeys.PREDICT:
     return None, tf.nn.sigmoid(logits, name=f"{name}_sigmoid_pred")
-  correction = LogitCorrection(
-    activation=None, sample_bias=sample_bias, name="sample_rate_correction"
-  )
+  correction = LogitCorrection(activation=None, sample_bias=sample_bias, name="sample_rate_correction")
   corrected = correction((logits, _sample_rates(sample_rate, logits)))
-  pred = tf.nn.sigmoid(
-    logits if predict_before_correction else corrected, name=f"{name}_sigmoid_pred"
-  )
+  pred = tf.nn.sigmoid(logits if predict_before_correction else corrected, name=f"{name}_sigmoid_pred")
   if logit_clip_threshold is not None:
     limit = _logit_limit(logit_clip_threshold)
     corrected = tf.clip_by_value(corrected, -limit, limit)
@@ -92,9 +88,7 @@ def _logit_limit(threshold: float) -> float:
   return abs(math.log((1 - threshold) / threshold))
 
 
-def get_softmax_loss_and_pred(
-  name: str, logits: tf.Tensor, label: tf.Tensor, mode: str
-) -> LossAndPred:
+def get_softmax_loss_and_pred(name: str, logits: tf.Tensor, label: tf.Tensor, mode: str) -> LossAndPred:
   """Softmax cross entropy of a multi-class head and the classes that it predicts.
 
   Args:
@@ -110,7 +104,5 @@ def get_softmax_loss_and_pred(
   pred = tf.argmax(tf.nn.softmax(logits, name=f"{name}_softmax_pred"), axis=1)
   if mode == ModeKeys.PREDICT:
     return None, pred
-  loss = tf.nn.softmax_cross_entropy_with_logits(
-    labels=label, logits=logits, name=f"{name}_softmax_loss"
-  )
+  loss = tf.nn.softmax_cross_entropy_with_logits(labels=label, logits=logits, name=f"{name}_softmax_loss")
   return loss, pred

@@ -111,8 +111,7 @@ def _names(head_name: Any) -> List[str]:
 def _check_count(field: str, values: Sequence[Any], expected: int) -> None:
   if len(values) != expected:
     raise CallerError(
-      f"EstimatorSpec: {field} has {len(values)} entries {list(values)} for {expected} predictions; "
-      "give one each."
+      f"EstimatorSpec: {field} has {len(values)} entries {list(values)} for {expected} predictions; give one each."
     )
 
 

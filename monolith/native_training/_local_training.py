@@ -27,9 +27,7 @@ def instantiate_task(params: Any) -> NativeTask:
   """
   task = params.instantiate()
   if not isinstance(task, NativeTask):
-    raise ValueError(
-      f"params build a {type(task).__name__}; a training needs a NativeTask, such as a MonolithModel."
-    )
+    raise ValueError(f"params build a {type(task).__name__}; a training needs a NativeTask, such as a MonolithModel.")
   return task
 
 
@@ -95,9 +93,7 @@ class LocalTraining:
     """Evaluates; see `tf_estimator.Estimator.evaluate`."""
     input_fn = self._training.create_input_fn(tf_estimator.ModeKeys.EVAL)
     with self._estimator() as estimator:
-      return estimator.evaluate(
-        input_fn, steps=steps, hooks=hooks, checkpoint_path=checkpoint_path, name=name
-      )
+      return estimator.evaluate(input_fn, steps=steps, hooks=hooks, checkpoint_path=checkpoint_path, name=name)
 
   def predict(
     self,

@@ -21,13 +21,14 @@ Configs = Dict[str, entry.HashTableConfigInstance]
 @dataclasses.dataclass
 class _IndexedValues:
   """Slots that were merged, the slot of each row, and the rows; kept for existing imports."""
+
   slots: List[str]
   index: tf.Tensor
   value: tf.Tensor
 
 
 def _digest(names: List[str]) -> str:
-  return hashlib.md5(','.join(sorted(names)).encode()).hexdigest()
+  return hashlib.md5(",".join(sorted(names)).encode()).hexdigest()
 
 
 def merged_name(slots: List[str]) -> str:
@@ -37,7 +38,7 @@ def merged_name(slots: List[str]) -> str:
 
 def _old_names(slots: List[str]) -> List[str]:
   """The name under which a checkpoint may hold the table if its slots were `slot_<n>` then."""
-  old = _digest([re.sub(r'^fc_(slot_[0-9]*)$', r'\1', slot) for slot in slots])
+  old = _digest([re.sub(r"^fc_(slot_[0-9]*)$", r"\1", slot) for slot in slots])
   return [] if old == _digest(slots) else [old]
 
 
@@ -52,8 +53,8 @@ def _merge_configs(slot_to_config: Configs) -> Tuple[Configs, Dict[str, str]]:
     name, first = merged_name(slots), slot_to_config[slots[0]]
     restore_names = [n for slot in slots for n in slot_to_config[slot].extra_restore_names]
     config = entry.HashTableConfigInstance(
-        first.table_config, first.learning_rate_fns,
-        list(dict.fromkeys(restore_names + _old_names(slots))))
+      first.table_config, first.learning_rate_fns, list(dict.fromkeys(restore_names + _old_names(slots)))
+    )
     if first.learning_rate_tensor is not None:
       config.set_learning_rate_tensor(first.learning_rate_tensor)
     merged[name] = config
@@ -69,8 +70,7 @@ class MergedMultiTypeHashTable(BaseMultiTypeHashTable):
     factory: (merged name -> config) -> the tables.
   """
 
-  def __init__(self, slot_to_config: Configs,
-               factory: Callable[[Configs], BaseMultiTypeHashTable]):
+  def __init__(self, slot_to_config: Configs, factory: Callable[[Configs], BaseMultiTypeHashTable]):
     self._merged_to_config, self._slot_mapping = _merge_configs(slot_to_config)
     self._table: Any = factory(self._merged_to_config)
 
@@ -88,13 +88,15 @@ class MergedMultiTypeHashTable(BaseMultiTypeHashTable):
     result: Dict[str, List[str]] = {}
     for slot in sorted(slots):
       if slot not in self._slot_mapping:
-        raise KeyError(f'slot {slot!r} has no table; there are tables of {sorted(self._slot_mapping)}.')
+        raise KeyError(f"slot {slot!r} has no table; there are tables of {sorted(self._slot_mapping)}.")
       result.setdefault(self._slot_mapping[slot], []).append(slot)
     return result
 
   def lookup(  # type: ignore[override]  # a bundle asks for a pair
-      self, slot_to_id: Dict[str, tf.Tensor], auxiliary_bundle: Optional[Dict[str, Any]] = None,
-      early_reorder_indicies_res_pack: Any = None
+    self,
+    slot_to_id: Dict[str, tf.Tensor],
+    auxiliary_bundle: Optional[Dict[str, Any]] = None,
+    early_reorder_indicies_res_pack: Any = None,
   ) -> Union[Dict[str, tf.Tensor], Tuple[Dict[str, tf.Tensor], Dict[str, Any]]]:
     """slot -> [n, dim]; beside it the bundle, where one is given that is not empty.
 
@@ -103,12 +105,13 @@ class MergedMultiTypeHashTable(BaseMultiTypeHashTable):
       ValueError: early_reorder_indicies_res_pack is given.
     """
     if early_reorder_indicies_res_pack is not None:
-      raise ValueError('MergedMultiTypeHashTable.lookup: early_reorder_indicies_res_pack belongs to '
-                       'synchronous training, which is not supported yet; leave it None.')
+      raise ValueError(
+        "MergedMultiTypeHashTable.lookup: early_reorder_indicies_res_pack belongs to "
+        "synchronous training, which is not supported yet; leave it None."
+      )
     by_table = self._by_table(slot_to_id)
     ids = {slot: tf.reshape(tf.cast(i, tf.int64), [-1]) for slot, i in slot_to_id.items()}
-    found = self._table.lookup({name: tf.concat([ids[slot] for slot in slots], 0)
-                                for name, slots in by_table.items()})
+    found = self._table.lookup({name: tf.concat([ids[slot] for slot in slots], 0) for name, slots in by_table.items()})
     result: Dict[str, tf.Tensor] = {}
     for name, slots in by_table.items():
       static = [ids[slot].shape.num_elements() for slot in slots]
@@ -116,25 +119,34 @@ class MergedMultiTypeHashTable(BaseMultiTypeHashTable):
       result.update(zip(slots, tf.split(found[name], sizes, num=len(slots)), strict=True))
     return (result, auxiliary_bundle) if auxiliary_bundle else result
 
-  def assign(self, slot_to_id_and_value: Dict[str, Any], req_time: Optional[tf.Tensor] = None,
-             skip_merge_id: bool = False) -> MergedMultiTypeHashTable:
+  def assign(
+    self, slot_to_id_and_value: Dict[str, Any], req_time: Optional[tf.Tensor] = None, skip_merge_id: bool = False
+  ) -> MergedMultiTypeHashTable:
     """See BaseMultiTypeHashTable.assign."""
-    return self._update('assign', slot_to_id_and_value, skip_merge_id, req_time=req_time)
+    return self._update("assign", slot_to_id_and_value, skip_merge_id, req_time=req_time)
 
-  def assign_add(self, slot_to_id_and_value: Dict[str, Any], req_time: Optional[tf.Tensor] = None,
-                 skip_merge_id: bool = False) -> MergedMultiTypeHashTable:
+  def assign_add(
+    self, slot_to_id_and_value: Dict[str, Any], req_time: Optional[tf.Tensor] = None, skip_merge_id: bool = False
+  ) -> MergedMultiTypeHashTable:
     """See BaseMultiTypeHashTable.assign_add."""
-    return self._update('assign_add', slot_to_id_and_value, skip_merge_id, req_time=req_time)
+    return self._update("assign_add", slot_to_id_and_value, skip_merge_id, req_time=req_time)
 
-  def apply_gradients(self, slot_to_id_and_grad: Dict[str, Any], global_step: tf.Tensor,
-                      req_time: Optional[tf.Tensor] = None, skip_merge_id: bool = False,
-                      **kwargs: Any) -> MergedMultiTypeHashTable:
+  def apply_gradients(
+    self,
+    slot_to_id_and_grad: Dict[str, Any],
+    global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor] = None,
+    skip_merge_id: bool = False,
+    **kwargs: Any,
+  ) -> MergedMultiTypeHashTable:
     """See BaseMultiTypeHashTable.apply_gradients; further arguments go to the tables."""
-    return self._update('apply_gradients', slot_to_id_and_grad, skip_merge_id,
-                        global_step=global_step, req_time=req_time, **kwargs)
+    return self._update(
+      "apply_gradients", slot_to_id_and_grad, skip_merge_id, global_step=global_step, req_time=req_time, **kwargs
+    )
 
-  def _update(self, method: str, update: Dict[str, Any], skip_merge_id: bool,
-              **kwargs: Any) -> MergedMultiTypeHashTable:
+  def _update(
+    self, method: str, update: Dict[str, Any], skip_merge_id: bool, **kwargs: Any
+  ) -> MergedMultiTypeHashTable:
     """Calls `method` of the tables with what belongs to each; without ids if those are merged already."""
     merged = {}
     for name, slots in self._by_table(update).items():
@@ -153,8 +165,9 @@ class MergedMultiTypeHashTable(BaseMultiTypeHashTable):
     Raises:
       NotImplementedError: always.
     """
-    raise NotImplementedError('MergedMultiTypeHashTable.reinitialize: other slots may share the rows; '
-                              'use a MultiHashTable.')
+    raise NotImplementedError(
+      "MergedMultiTypeHashTable.reinitialize: other slots may share the rows; use a MultiHashTable."
+    )
 
   def as_op(self, name: Optional[str] = None) -> tf.Operation:
     """See BaseMultiTypeHashTable.as_op."""
@@ -162,5 +175,4 @@ class MergedMultiTypeHashTable(BaseMultiTypeHashTable):
 
   def get_table_dim_sizes(self) -> List[int]:
     """The width of every table's vectors, in the order of sorted merged names."""
-    return [hash_table_utils.infer_dim_size(self._merged_to_config[name])
-            for name in sorted(self._merged_to_config)]
+    return [hash_table_utils.infer_dim_size(self._merged_to_config[name]) for name in sorted(self._merged_to_config)]

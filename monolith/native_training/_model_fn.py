@@ -36,9 +36,7 @@ def build_spec(model: Any, features: Mapping[str, Any], mode: str, real_mode: st
     ValueError: `model_fn` returned something unusable, or a setting is not supported yet.
   """
   if model.p.output_path is not None and real_mode != ModeKeys.TRAIN:
-    raise ValueError(
-      "output_path is not supported yet; leave it None and read the results of predict or evaluate."
-    )
+    raise ValueError("output_path is not supported yet; leave it None and read the results of predict or evaluate.")
   user_spec = to_spec(model.model_fn(features, real_mode))
   heads = normalize_heads(user_spec, model.metrics.deep_insight_target)
   if real_mode == ModeKeys.PREDICT:
@@ -53,9 +51,7 @@ def build_spec(model: Any, features: Mapping[str, Any], mode: str, real_mode: st
 def _total_loss(model: Any, loss: Optional[tf.Tensor]) -> tf.Tensor:
   """The head's loss plus every auxiliary loss once: those the author collected, and those layers registered."""
   if loss is None:
-    raise ValueError(
-      f"{model.name}: model_fn returned no loss; it may leave the loss out in PREDICT only."
-    )
+    raise ValueError(f"{model.name}: model_fn returned no loss; it may leave the loss out in PREDICT only.")
   collected = list(model.losses)
   counted = {id(extra) for extra in collected}
   registered = [t for t in base_layer.get_layer_loss_tensors() if id(t) not in counted]
@@ -90,9 +86,7 @@ def _eval_spec(model: Any, mode: str, heads: Heads, loss: tf.Tensor) -> Estimato
   )
 
 
-def _train_spec(
-  model: Any, mode: str, heads: Heads, loss: tf.Tensor, user_spec: UserSpec
-) -> EstimatorSpec:
+def _train_spec(model: Any, mode: str, heads: Heads, loss: tf.Tensor, user_spec: UserSpec) -> EstimatorSpec:
   optimizer = user_spec.optimizer or getattr(model, "_default_dense_optimizer", None)
   if optimizer is None:
     raise ValueError(
@@ -117,9 +111,7 @@ def _train_spec(
     )
   )
   train_ops.extend(_update_ops())
-  return EstimatorSpec(
-    mode, loss=loss, train_op=tf.group(*train_ops), training_hooks=model._training_hooks
-  )
+  return EstimatorSpec(mode, loss=loss, train_op=tf.group(*train_ops), training_hooks=model._training_hooks)
 
 
 def _update_ops() -> List[tf.Operation]:

@@ -178,8 +178,7 @@ class RunConfig:
       return
     if self._task_id not in range(self._count(self._task_type)):
       raise ValueError(
-        f"TF_CONFIG: task {self._task_type}:{self._task_id} is not in the cluster "
-        f"{self._cluster_spec.as_dict()}."
+        f"TF_CONFIG: task {self._task_type}:{self._task_id} is not in the cluster {self._cluster_spec.as_dict()}."
       )
     self._master = "grpc://" + self._cluster_spec.task_address(self._task_type, self._task_id)
     has_chief = self._count("chief") > 0

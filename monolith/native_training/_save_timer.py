@@ -57,9 +57,7 @@ class SecondOrStepTimerWithTideSetting(tf.compat.v1.train.SecondOrStepTimer):
     window = (tide_start_hour, tide_start_minute, tide_end_hour, tide_end_minute)
     given = [value is not None for value in (*window, tide_every_secs)]
     if any(given) and not all(given):
-      raise ValueError(
-        f"tide window {window} with tide_every_secs={tide_every_secs}: give all five, or none."
-      )
+      raise ValueError(f"tide window {window} with tide_every_secs={tide_every_secs}: give all five, or none.")
     self._window: Optional[Tuple[Any, ...]] = window if all(given) else None
     self._tide_every_secs = tide_every_secs or 0.0
     self._enabled = True

@@ -215,9 +215,7 @@ class NoFirstSaveCheckpointSaverHook(tf.compat.v1.train.CheckpointSaverHook):
     state = _HashTableType() if state is None else state
     state.last_checkpoint_save_timestamp = int(time.time())
     state.builtin_hash_table_type = (
-      _HashTableType.MULTI_CUCKOO_HASH_MAP
-      if self._use_native_multi_hash_table
-      else _HashTableType.CUCKOO_HASH_MAP
+      _HashTableType.MULTI_CUCKOO_HASH_MAP if self._use_native_multi_hash_table else _HashTableType.CUCKOO_HASH_MAP
     )
     path = os.path.join(self._checkpoint_dir, _checkpoint_files.MONOLITH_CHECKPOINT_FILE)
     _checkpoint_files.atomic_write_text(path, text_format.MessageToString(state))

@@ -43,25 +43,17 @@ def split_features(features: Mapping[str, Any], feature_configs: FeatureConfigs)
     ValueError: one is not a ragged tensor of int64 fids, or the features are no dict.
   """
   if not isinstance(features, Mapping):
-    raise ValueError(
-      f"input_fn gave features of type {type(features).__name__}; a model with embeddings needs a dict."
-    )
+    raise ValueError(f"input_fn gave features of type {type(features).__name__}; a model with embeddings needs a dict.")
   fids = {}
   for name in sorted(feature_configs.feature_to_table):
     if name not in features:
-      raise KeyError(
-        f"the model looks up feature {name!r}, which the input lacks; it has {sorted(features)}."
-      )
+      raise KeyError(f"the model looks up feature {name!r}, which the input lacks; it has {sorted(features)}.")
     value = features[name]
     if not isinstance(value, tf.RaggedTensor) or value.dtype != tf.int64 or value.ragged_rank != 1:
-      raise ValueError(
-        f"feature {name!r} is {value}; an embedding feature is a ragged int64 tensor [B, None] of fids."
-      )
+      raise ValueError(f"feature {name!r} is {value}; an embedding feature is a ragged int64 tensor [B, None] of fids.")
     fids[name] = value
   dense = {
-    name: value
-    for name, value in features.items()
-    if name not in fids and not isinstance(value, tf.RaggedTensor)
+    name: value for name, value in features.items() if name not in fids and not isinstance(value, tf.RaggedTensor)
   }
   return SplitFeatures(fids, dense)
 
@@ -95,9 +87,7 @@ def _configs_for_graph(
     proto = type(instance.table_config)()
     proto.CopyFrom(instance.table_config)
     proto.skip_zero_embedding = True
-    result[name] = entry.HashTableConfigInstance(
-      proto, instance.learning_rate_fns, instance.extra_restore_names
-    )
+    result[name] = entry.HashTableConfigInstance(proto, instance.learning_rate_fns, instance.extra_restore_names)
   return result
 
 
@@ -122,9 +112,7 @@ def lookup_features(
   return result
 
 
-def _by_table(
-  table_to_features: Mapping[str, List[str]], values: Mapping[str, tf.Tensor]
-) -> Dict[str, tf.Tensor]:
+def _by_table(table_to_features: Mapping[str, List[str]], values: Mapping[str, tf.Tensor]) -> Dict[str, tf.Tensor]:
   """{table: the values of its features one after the other}, for tables of which any feature is given."""
   result = {}
   for table, names in table_to_features.items():
@@ -216,6 +204,4 @@ class TableFeatureFactory(feature.FeatureFactoryFromEmbeddings):
     req_time: Optional[tf.Tensor],
   ) -> tf.Operation:
     fids_and_grads = {name: (fids, table_to_grads[name]) for name, fids in table_to_fids.items()}
-    return self._tables.apply_gradients(
-      fids_and_grads, global_step=global_step, req_time=req_time
-    ).as_op()
+    return self._tables.apply_gradients(fids_and_grads, global_step=global_step, req_time=req_time).as_op()

@@ -13,9 +13,7 @@ from absl import logging
 
 __all__ = ["StopOnSignalHook", "StopSignals"]
 
-_SIGNALS = tuple(
-  getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
-)
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 
 
 class StopSignals:

@@ -14,9 +14,7 @@ __all__ = ["streaming_auc"]
 _NUM_BUCKETS = 4096
 
 
-def streaming_auc(
-  labels: tf.Tensor, predictions: tf.Tensor, name: str
-) -> Tuple[tf.Tensor, tf.Operation]:
+def streaming_auc(labels: tf.Tensor, predictions: tf.Tensor, name: str) -> Tuple[tf.Tensor, tf.Operation]:
   """Streaming AUC from two histograms in local variables.
 
   Args:

@@ -259,21 +259,14 @@ def check_training_config(config: CpuTrainingConfig, also_supported: FrozenSet[s
     ValueError: names the setting.
   """
   if config.server_type != "worker":
-    raise ValueError(
-      f"{type(config).__name__}.server_type is {config.server_type!r}; a training runs as 'worker'."
-    )
+    raise ValueError(f"{type(config).__name__}.server_type is {config.server_type!r}; a training runs as 'worker'.")
   if config.save_checkpoints_secs is not None and config.save_checkpoints_steps is not None:
     raise ValueError(
       f"save_checkpoints_secs={config.save_checkpoints_secs} and save_checkpoints_steps="
       f"{config.save_checkpoints_steps} are both given; give one."
     )
-  if (
-    config.dense_only_save_checkpoints_secs is not None
-    and config.dense_only_save_checkpoints_steps is not None
-  ):
-    raise ValueError(
-      "dense_only_save_checkpoints_secs and dense_only_save_checkpoints_steps are both given; give one."
-    )
+  if config.dense_only_save_checkpoints_secs is not None and config.dense_only_save_checkpoints_steps is not None:
+    raise ValueError("dense_only_save_checkpoints_secs and dense_only_save_checkpoints_steps are both given; give one.")
   for name in ("num_ps", "embedding_prefetch_capacity", "hashtable_init_capacity"):
     if getattr(config, name) < 0:
       raise ValueError(f"{type(config).__name__}.{name} is {getattr(config, name)}; it must be >= 0.")

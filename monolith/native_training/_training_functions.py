@@ -251,9 +251,7 @@ class _ModelBuilder:
       training_hooks=(*worker_hooks, *spec.training_hooks),
     )
 
-  def _make_export_listener(
-    self, save_path: str, dense_only: bool
-  ) -> tf.compat.v1.train.CheckpointSaverListener:
+  def _make_export_listener(self, save_path: str, dense_only: bool) -> tf.compat.v1.train.CheckpointSaverListener:
     return create_export_listener(self._training, self._model_dir, save_path, dense_only)
 
 
@@ -262,9 +260,7 @@ def _variable_scope(config: CpuTrainingConfig) -> Any:
   scope = tf.compat.v1.get_variable_scope()
   if not config.enable_variable_partition or export_context.is_exporting():
     return tf.compat.v1.variable_scope(scope)
-  partitioner = tf.compat.v1.variable_axis_size_partitioner(
-    max_shard_bytes=131072, max_shards=config.num_ps or None
-  )
+  partitioner = tf.compat.v1.variable_axis_size_partitioner(max_shard_bytes=131072, max_shards=config.num_ps or None)
   return tf.compat.v1.variable_scope(scope, custom_getter=_partitioning_getter(partitioner))
 
 

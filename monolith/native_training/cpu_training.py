@@ -172,4 +172,3 @@ def _name_of(params: Any) -> str:
   if not name:
     raise ValueError("the model's params have no name, which names its default model_dir; set params.name.")
   return name
-

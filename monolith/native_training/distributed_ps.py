@@ -26,14 +26,13 @@ TableFactory = Callable[[int, Configs], Any]  # a BaseMultiTypeHashTable with th
 _IdsAndValues = Dict[str, Tuple[tf.Tensor, tf.Tensor]]
 
 # Belong to layouts that are not built yet.
-_NOT_BUILT = frozenset(['DistributedHashTable', 'PartitionedHashTable'])
+_NOT_BUILT = frozenset(["DistributedHashTable", "PartitionedHashTable"])
 
 
 def __getattr__(name: str):
   if name in _NOT_BUILT:
-    raise AttributeError(f'distributed_ps.{name} is not supported yet; use '
-                         f'DistributedMultiTypeHashTable.')
-  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    raise AttributeError(f"distributed_ps.{name} is not supported yet; use DistributedMultiTypeHashTable.")
+  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @contextlib.contextmanager
@@ -53,8 +52,7 @@ def fid_to_shard(fid: tf.Tensor, num_shards: int) -> tf.Tensor:
   if num_shards == 1:
     return tf.zeros_like(fid)
   # int64 has no unsigned remainder: take the upper 63 bits first, then bring the lowest one in.
-  upper = tf.bitwise.bitwise_and(tf.bitwise.right_shift(fid, tf.ones_like(fid)),
-                                 tf.constant(2**63 - 1, tf.int64))
+  upper = tf.bitwise.bitwise_and(tf.bitwise.right_shift(fid, tf.ones_like(fid)), tf.constant(2**63 - 1, tf.int64))
   lowest = tf.bitwise.bitwise_and(fid, tf.constant(1, tf.int64))
   return (upper % num_shards * 2 + lowest) % num_shards
 
@@ -68,6 +66,7 @@ class _UniqueIds(NamedTuple):
     value_offset: where the vectors of each distinct fid go (distribution_ops).
     value_buffer: handle of the buffer they go to, or of nothing.
   """
+
   ids: List[tf.RaggedTensor]
   positions: List[tf.RaggedTensor]
   value_offset: tf.RaggedTensor
@@ -84,8 +83,7 @@ def stack_ids(names: Sequence[str], slot_to_id: Dict[str, tf.Tensor]) -> tf.Ragg
 
 def stack_values(names: Sequence[str], slot_to_value: Dict[str, tf.Tensor]) -> tf.Tensor:
   """Flat float32: the values of each name in order, row major."""
-  parts = [tf.reshape(tf.cast(slot_to_value[name], tf.float32), [-1])
-           for name in names if name in slot_to_value]
+  parts = [tf.reshape(tf.cast(slot_to_value[name], tf.float32), [-1]) for name in names if name in slot_to_value]
   return tf.concat(parts, 0) if parts else tf.zeros([0], tf.float32)
 
 
@@ -106,17 +104,26 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
     ValueError: an argument is out of range, or asks for what is not supported.
   """
 
-  def __init__(self, num_ps: int, slot_to_config: Configs, table_factory: TableFactory,
-               transfer_float16: bool = False, max_rpc_deadline_millis: int = 30):
+  def __init__(
+    self,
+    num_ps: int,
+    slot_to_config: Configs,
+    table_factory: TableFactory,
+    transfer_float16: bool = False,
+    max_rpc_deadline_millis: int = 30,
+  ):
     if num_ps < 1:
-      raise ValueError(f'DistributedMultiTypeHashTable: num_ps is {num_ps}; give at least 1, or use '
-                       f'distributed_ps_factory with 0 for a local table.')
+      raise ValueError(
+        f"DistributedMultiTypeHashTable: num_ps is {num_ps}; give at least 1, or use "
+        f"distributed_ps_factory with 0 for a local table."
+      )
     if transfer_float16:
-      raise ValueError('DistributedMultiTypeHashTable: transfer_float16=True is not supported yet; '
-                       'leave it at False.')
+      raise ValueError("DistributedMultiTypeHashTable: transfer_float16=True is not supported yet; leave it at False.")
     if export_context.is_exporting_distributed():
-      raise ValueError('DistributedMultiTypeHashTable: ExportMode.DISTRIBUTED is not supported yet; '
-                       'export standalone (StandaloneExporter).')
+      raise ValueError(
+        "DistributedMultiTypeHashTable: ExportMode.DISTRIBUTED is not supported yet; "
+        "export standalone (StandaloneExporter)."
+      )
     self._num_ps = num_ps
     self._max_rpc_deadline_millis = max_rpc_deadline_millis
     self._slot_to_config = dict(slot_to_config)
@@ -127,27 +134,34 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
       with ps_device(i):
         self._tables.append(table_factory(i, slot_to_config))
     for table in self._tables:
-      if not all(hasattr(table, name) for name in ('raw_lookup', 'raw_apply_gradients')):
-        raise ValueError(f'DistributedMultiTypeHashTable: {type(table).__name__} has no raw_lookup '
-                         f'and raw_apply_gradients; use multi_hash_table_ops.MultiHashTable.')
+      if not all(hasattr(table, name) for name in ("raw_lookup", "raw_apply_gradients")):
+        raise ValueError(
+          f"DistributedMultiTypeHashTable: {type(table).__name__} has no raw_lookup "
+          f"and raw_apply_gradients; use multi_hash_table_ops.MultiHashTable."
+        )
 
   def _deal_out(self, slot_to_id: Dict[str, tf.Tensor], generate_buffer: bool) -> _UniqueIds:
     unique = distribution_ops.unique_key_with_value_and_offset(
-        stack_ids(self._names, slot_to_id), self._dims, generate_buffer)
+      stack_ids(self._names, slot_to_id), self._dims, generate_buffer
+    )
     ids, positions = distribution_ops.ragged_split_by_indices(
-        fid_to_shard(unique.unique_key.values, self._num_ps), unique.unique_key, self._num_ps)
+      fid_to_shard(unique.unique_key.values, self._num_ps), unique.unique_key, self._num_ps
+    )
     return _UniqueIds(ids, positions, unique.value_offset, unique.value_buffer)
 
   def lookup(self, slot_to_id: Dict[str, tf.Tensor]) -> Dict[str, tf.Tensor]:
     """See BaseMultiTypeHashTable.lookup."""
-    with tf.name_scope('dmtht_lookup'):
+    with tf.name_scope("dmtht_lookup"):
       unique = self._deal_out(slot_to_id, generate_buffer=True)
       handles = []
       for i, table in enumerate(self._tables):
         with ps_device(i):
           embeddings = table.raw_lookup(unique.ids[i])
-        handles.append(distribution_ops.fill_with_offset_map(
-            unique.positions[i], embeddings, unique.value_offset, unique.value_buffer, self._dims))
+        handles.append(
+          distribution_ops.fill_with_offset_map(
+            unique.positions[i], embeddings, unique.value_offset, unique.value_buffer, self._dims
+          )
+        )
       flat = distribution_ops.finalize_shared_tensor(handles, tf.float32, [None])
       return self._cut(flat, slot_to_id)
 
@@ -164,35 +178,38 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
       result[name] = tf.reshape(part, [-1 if num_ids is None else num_ids, dim])
     return result
 
-  def apply_gradients(self, slot_to_id_and_grad: _IdsAndValues, global_step: tf.Tensor,
-                      req_time: Optional[tf.Tensor] = None) -> DistributedMultiTypeHashTable:
+  def apply_gradients(
+    self, slot_to_id_and_grad: _IdsAndValues, global_step: tf.Tensor, req_time: Optional[tf.Tensor] = None
+  ) -> DistributedMultiTypeHashTable:
     """One optimizer step for every distinct id, with the sum of its gradients."""
-    with tf.name_scope('dmtht_apply_gradients'):
-      unique = self._deal_out({k: v[0] for k, v in slot_to_id_and_grad.items()},
-                              generate_buffer=False)
+    with tf.name_scope("dmtht_apply_gradients"):
+      unique = self._deal_out({k: v[0] for k, v in slot_to_id_and_grad.items()}, generate_buffer=False)
       grads = stack_values(self._names, {k: v[1] for k, v in slot_to_id_and_grad.items()})
       tables = []
       for i, table in enumerate(self._tables):
         summed = distribution_ops.fill_with_offset_map_gradient(
-            unique.positions[i], grads, unique.value_offset, self._dims)
+          unique.positions[i], grads, unique.value_offset, self._dims
+        )
         with ps_device(i):
-          tables.append(table.raw_apply_gradients(unique.ids[i], summed, global_step,
-                                                  req_time=req_time))
+          tables.append(table.raw_apply_gradients(unique.ids[i], summed, global_step, req_time=req_time))
       return self._with_tables(tables)
 
-  def assign(self, slot_to_id_and_value: _IdsAndValues,
-             req_time: Optional[tf.Tensor] = None) -> DistributedMultiTypeHashTable:
+  def assign(
+    self, slot_to_id_and_value: _IdsAndValues, req_time: Optional[tf.Tensor] = None
+  ) -> DistributedMultiTypeHashTable:
     """See BaseMultiTypeHashTable.assign; of an id given twice the later value stays."""
-    return self._write('assign', slot_to_id_and_value, req_time)
+    return self._write("assign", slot_to_id_and_value, req_time)
 
-  def assign_add(self, slot_to_id_and_value: _IdsAndValues,
-                 req_time: Optional[tf.Tensor] = None) -> DistributedMultiTypeHashTable:
+  def assign_add(
+    self, slot_to_id_and_value: _IdsAndValues, req_time: Optional[tf.Tensor] = None
+  ) -> DistributedMultiTypeHashTable:
     """See BaseMultiTypeHashTable.assign_add."""
-    return self._write('assign_add', slot_to_id_and_value, req_time)
+    return self._write("assign_add", slot_to_id_and_value, req_time)
 
-  def _write(self, method: str, slot_to_id_and_value: _IdsAndValues,
-             req_time: Optional[tf.Tensor]) -> DistributedMultiTypeHashTable:
-    with tf.name_scope(f'dmtht_{method}'):
+  def _write(
+    self, method: str, slot_to_id_and_value: _IdsAndValues, req_time: Optional[tf.Tensor]
+  ) -> DistributedMultiTypeHashTable:
+    with tf.name_scope(f"dmtht_{method}"):
       per_ps: List[_IdsAndValues] = [{} for _ in self._tables]
       for name, dim in zip(self._names, self._dims, strict=True):
         if name not in slot_to_id_and_value:
@@ -201,9 +218,13 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
         ids = tf.reshape(tf.cast(ids, tf.int64), [-1])
         values = tf.reshape(tf.cast(values, tf.float32), [-1, dim])
         shards = fid_to_shard(ids, self._num_ps)
-        for i, pair in enumerate(zip(
+        for i, pair in enumerate(
+          zip(
             distribution_ops.split_by_indices(shards, ids, self._num_ps),
-            distribution_ops.split_by_indices(shards, values, self._num_ps), strict=True)):
+            distribution_ops.split_by_indices(shards, values, self._num_ps),
+            strict=True,
+          )
+        ):
           per_ps[i][name] = pair
       tables = []
       for i, table in enumerate(self._tables):
@@ -211,10 +232,9 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
           tables.append(getattr(table, method)(per_ps[i], req_time=req_time))
       return self._with_tables(tables)
 
-  def reinitialize(self, slot: str,
-                   ids: tf.Tensor) -> Tuple[DistributedMultiTypeHashTable, tf.Tensor]:
+  def reinitialize(self, slot: str, ids: tf.Tensor) -> Tuple[DistributedMultiTypeHashTable, tf.Tensor]:
     """See BaseMultiTypeHashTable.reinitialize; the status comes server by server."""
-    with tf.name_scope('dmtht_reinitialize'):
+    with tf.name_scope("dmtht_reinitialize"):
       ids = tf.reshape(tf.cast(ids, tf.int64), [-1])
       parts = distribution_ops.split_by_indices(fid_to_shard(ids, self._num_ps), ids, self._num_ps)
       tables, status = [], []
@@ -228,7 +248,7 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
   def as_op(self, name: Optional[str] = None) -> tf.Operation:
     """See BaseMultiTypeHashTable.as_op."""
     with tf.control_dependencies([table.as_op() for table in self._tables]):
-      return tf.no_op(name=f'{name or "dmtht_ao"}/done')
+      return tf.no_op(name=f"{name or 'dmtht_ao'}/done")
 
   def get_table_dim_sizes(self) -> List[int]:
     """The width of every slot's vectors, slots in sorted order."""

@@ -15,16 +15,20 @@ import tensorflow as tf
 Configs = Dict[str, entry.HashTableConfigInstance]
 
 # Belong to layouts that are not built yet.
-_NOT_BUILT = frozenset([
-    'create_in_worker_multi_type_hash_table', 'create_in_worker_native_multi_hash_table',
-    'create_multi_type_hash_table', 'create_partitioned_hash_table'])
+_NOT_BUILT = frozenset(
+  [
+    "create_in_worker_multi_type_hash_table",
+    "create_in_worker_native_multi_hash_table",
+    "create_multi_type_hash_table",
+    "create_partitioned_hash_table",
+  ]
+)
 
 
 def __getattr__(name: str):
   if name in _NOT_BUILT:
-    raise AttributeError(f'distributed_ps_factory.{name} is not supported yet; use '
-                         f'create_native_multi_hash_table.')
-  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    raise AttributeError(f"distributed_ps_factory.{name} is not supported yet; use create_native_multi_hash_table.")
+  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class LocalMultiHashTable(multi_hash_table_ops.MultiHashTable):
@@ -34,12 +38,15 @@ class LocalMultiHashTable(multi_hash_table_ops.MultiHashTable):
   a distinct id, with the sum of its gradients, so that any number of servers trains the same tables.
   """
 
-  def apply_gradients(self, slot_to_id_and_grad: Mapping[str, Tuple[tf.Tensor, tf.Tensor]],
-                      global_step: tf.Tensor, req_time: Optional[tf.Tensor] = None,
-                      enable_dedup: bool = True) -> multi_hash_table_ops.MultiHashTable:
+  def apply_gradients(
+    self,
+    slot_to_id_and_grad: Mapping[str, Tuple[tf.Tensor, tf.Tensor]],
+    global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor] = None,
+    enable_dedup: bool = True,
+  ) -> multi_hash_table_ops.MultiHashTable:
     """One optimizer step for every distinct id; see MultiHashTable.apply_gradients."""
-    return super().apply_gradients(slot_to_id_and_grad, global_step, req_time=req_time,
-                                   enable_dedup=enable_dedup)
+    return super().apply_gradients(slot_to_id_and_grad, global_step, req_time=req_time, enable_dedup=enable_dedup)
 
 
 class MultiHashTableFactory:
@@ -50,8 +57,7 @@ class MultiHashTableFactory:
     sync_clients: one a server, or None for none.
   """
 
-  def __init__(self, hash_filters: Optional[Sequence[Any]],
-               sync_clients: Optional[Sequence[Any]] = None):
+  def __init__(self, hash_filters: Optional[Sequence[Any]], sync_clients: Optional[Sequence[Any]] = None):
     self._hash_filters = hash_filters
     self._sync_clients = sync_clients
     self._cached: Optional[Tuple[Configs, multi_hash_table_ops.CachedConfig]] = None
@@ -61,22 +67,26 @@ class MultiHashTableFactory:
     if self._cached is None or self._cached[0] is not configs:
       self._cached = (configs, multi_hash_table_ops.convert_to_cached_config(configs))
     return multi_hash_table_ops.MultiHashTable.from_cached_config(
-        self._cached[1], hash_filter=self._hash_filters[idx] if self._hash_filters else None,
-        sync_client=self._sync_clients[idx] if self._sync_clients else None,
-        name_suffix=str(idx))
+      self._cached[1],
+      hash_filter=self._hash_filters[idx] if self._hash_filters else None,
+      sync_client=self._sync_clients[idx] if self._sync_clients else None,
+      name_suffix=str(idx),
+    )
 
 
 def _check_count(what: str, given: Optional[Sequence[Any]], num_ps: int) -> None:
   expected = max(num_ps, 1)
   if given is not None and len(given) != expected:
-    servers = f'{num_ps} parameter servers' if num_ps else 'the local table'
-    raise ValueError(f'create_native_multi_hash_table: {len(given)} {what} for {servers}; give '
-                     f'{expected}.')
+    servers = f"{num_ps} parameter servers" if num_ps else "the local table"
+    raise ValueError(f"create_native_multi_hash_table: {len(given)} {what} for {servers}; give {expected}.")
 
 
 def create_native_multi_hash_table(
-    num_ps: int, slot_to_config: Configs, hash_filters: Optional[Sequence[Any]],
-    sync_clients: Optional[Sequence[Any]] = None, max_rpc_deadline_millis: int = 30
+  num_ps: int,
+  slot_to_config: Configs,
+  hash_filters: Optional[Sequence[Any]],
+  sync_clients: Optional[Sequence[Any]] = None,
+  max_rpc_deadline_millis: int = 30,
 ) -> Union[multi_hash_table_ops.MultiHashTable, distributed_ps.DistributedMultiTypeHashTable]:
   """All slots' tables, in this process or on `num_ps` servers.
 
@@ -91,16 +101,21 @@ def create_native_multi_hash_table(
     ValueError: the lists do not have that length, or num_ps is negative.
   """
   if num_ps < 0:
-    raise ValueError(f'create_native_multi_hash_table: num_ps is {num_ps}; 0 means local.')
-  _check_count('hash filters', hash_filters, num_ps)
-  _check_count('sync clients', sync_clients, num_ps)
+    raise ValueError(f"create_native_multi_hash_table: num_ps is {num_ps}; 0 means local.")
+  _check_count("hash filters", hash_filters, num_ps)
+  _check_count("sync clients", sync_clients, num_ps)
   if export_context.is_exporting():
     # What is served takes no training writes: nothing to filter, nothing to send on.
     hash_filters = sync_clients = None
   if num_ps == 0:
     return LocalMultiHashTable.from_configs(
-        slot_to_config, hash_filter=hash_filters[0] if hash_filters else None,
-        sync_client=sync_clients[0] if sync_clients else None)
+      slot_to_config,
+      hash_filter=hash_filters[0] if hash_filters else None,
+      sync_client=sync_clients[0] if sync_clients else None,
+    )
   return distributed_ps.DistributedMultiTypeHashTable(
-      num_ps, slot_to_config, MultiHashTableFactory(hash_filters, sync_clients),
-      max_rpc_deadline_millis=max_rpc_deadline_millis)
+    num_ps,
+    slot_to_config,
+    MultiHashTableFactory(hash_filters, sync_clients),
+    max_rpc_deadline_millis=max_rpc_deadline_millis,
+  )

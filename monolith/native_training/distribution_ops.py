@@ -19,18 +19,29 @@ gen_distribution_ops = gen_monolith_ops
 _Shape = Union[tf.TensorShape, Sequence[Optional[int]]]
 
 # Belongs to in-worker tables, to the fused layout or to GPUs, which are not built yet.
-_NOT_BUILT = frozenset([
-    'reorder_by_indices', 'fused_reorder_by_indices', 'gather_embeddings_by_input',
-    'gather_embeddings_by_ids_gradient_back_prop', 'fused_gather_embeddings_by_input',
-    'fused_gather_embeddings_by_input_gradient', 'fused_sorted_segment_sum',
-    'fused_reduce_and_split_gpu', 'fused_embedding_to_layout', 'fused_embedding_to_layout_grad'])
+_NOT_BUILT = frozenset(
+  [
+    "reorder_by_indices",
+    "fused_reorder_by_indices",
+    "gather_embeddings_by_input",
+    "gather_embeddings_by_ids_gradient_back_prop",
+    "fused_gather_embeddings_by_input",
+    "fused_gather_embeddings_by_input_gradient",
+    "fused_sorted_segment_sum",
+    "fused_reduce_and_split_gpu",
+    "fused_embedding_to_layout",
+    "fused_embedding_to_layout_grad",
+  ]
+)
 
 
 def __getattr__(name: str):
   if name in _NOT_BUILT:
-    raise AttributeError(f'distribution_ops.{name} is not supported yet; tables live on parameter '
-                         f'servers or in the one local process (distributed_ps_factory).')
-  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    raise AttributeError(
+      f"distribution_ops.{name} is not supported yet; tables live on parameter "
+      f"servers or in the one local process (distributed_ps_factory)."
+    )
+  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # ---- to shards and back ----
@@ -50,7 +61,7 @@ def split_by_indices(indices: tf.Tensor, tensor: tf.Tensor, num_splits: int) -> 
   return gen_monolith_ops.monolith_split_by_indices(indices, tensor, num_splits=num_splits)
 
 
-@tf.RegisterGradient('MonolithSplitByIndices')
+@tf.RegisterGradient("MonolithSplitByIndices")
 def _split_by_indices_gradient(op, *grads):
   indices, tensor = op.inputs
   if tensor.dtype != tf.float32:
@@ -59,8 +70,8 @@ def _split_by_indices_gradient(op, *grads):
 
 
 def ragged_split_by_indices(
-    indices: tf.Tensor, num: tf.RaggedTensor,
-    num_splits: int) -> Tuple[List[tf.RaggedTensor], List[tf.RaggedTensor]]:
+  indices: tf.Tensor, num: tf.RaggedTensor, num_splits: int
+) -> Tuple[List[tf.RaggedTensor], List[tf.RaggedTensor]]:
   """Deals the values of a ragged tensor out; each split has all the rows.
 
   Args:
@@ -72,12 +83,15 @@ def ragged_split_by_indices(
     The values of each split, [r, None], and beside each value its index among all n.
   """
   values, row_splits, positions = gen_monolith_ops.monolith_ragged_split_by_indices(
-      indices, num.values, num.row_splits, num_splits=num_splits)
-  return ([_ragged(value, split) for value, split in zip(values, row_splits, strict=True)],
-          [_ragged(position, split) for position, split in zip(positions, row_splits, strict=True)])
+    indices, num.values, num.row_splits, num_splits=num_splits
+  )
+  return (
+    [_ragged(value, split) for value, split in zip(values, row_splits, strict=True)],
+    [_ragged(position, split) for position, split in zip(positions, row_splits, strict=True)],
+  )
 
 
-tf.no_gradient('MonolithRaggedSplitByIndices')
+tf.no_gradient("MonolithRaggedSplitByIndices")
 
 
 def _ragged(values, row_splits: tf.Tensor) -> tf.RaggedTensor:
@@ -97,7 +111,7 @@ def normalize_merged_split(row_split: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
   return gen_monolith_ops.monolith_normalize_merged_split(row_split, size)
 
 
-tf.no_gradient('MonolithNormalizeMergedSplit')
+tf.no_gradient("MonolithNormalizeMergedSplit")
 
 # ---- every distinct id once ----
 
@@ -110,13 +124,15 @@ class UniqueKeyWithValueAndOffset(NamedTuple):
     value_offset: int64 [r, None, None], for each unique id its places, counted in floats.
     value_buffer: handle of the buffer, or of nothing.
   """
+
   unique_key: tf.RaggedTensor
   value_offset: tf.RaggedTensor
   value_buffer: tf.Tensor
 
 
-def unique_key_with_value_and_offset(key: tf.RaggedTensor, dims: Sequence[int],
-                                     generate_buffer: bool = True) -> UniqueKeyWithValueAndOffset:
+def unique_key_with_value_and_offset(
+  key: tf.RaggedTensor, dims: Sequence[int], generate_buffer: bool = True
+) -> UniqueKeyWithValueAndOffset:
   """Finds the distinct ids of every row.
 
   Args:
@@ -125,19 +141,24 @@ def unique_key_with_value_and_offset(key: tf.RaggedTensor, dims: Sequence[int],
     generate_buffer: whether to make the buffer that fill_with_offset_map writes to. It lives as long
       as a handle of it does, at most for the step.
   """
-  unique, unique_split, offset, offset_split, value_buffer = (
-      gen_monolith_ops.monolith_unique_key_with_value_and_offset(
-          key.values, key.row_splits, dims=list(dims), generate_buffer=generate_buffer))
+  unique, unique_split, offset, offset_split, value_buffer = gen_monolith_ops.monolith_unique_key_with_value_and_offset(
+    key.values, key.row_splits, dims=list(dims), generate_buffer=generate_buffer
+  )
   return UniqueKeyWithValueAndOffset(
-      _ragged(unique, unique_split), _ragged(_ragged(offset, offset_split), unique_split),
-      value_buffer)
+    _ragged(unique, unique_split), _ragged(_ragged(offset, offset_split), unique_split), value_buffer
+  )
 
 
-tf.no_gradient('MonolithUniqueKeyWithValueAndOffset')
+tf.no_gradient("MonolithUniqueKeyWithValueAndOffset")
 
 
-def fill_with_offset_map(pos: tf.RaggedTensor, value: tf.Tensor, value_offset_map: tf.RaggedTensor,
-                         value_buffer: tf.Tensor, dims: Sequence[int]) -> tf.Tensor:
+def fill_with_offset_map(
+  pos: tf.RaggedTensor,
+  value: tf.Tensor,
+  value_offset_map: tf.RaggedTensor,
+  value_buffer: tf.Tensor,
+  dims: Sequence[int],
+) -> tf.Tensor:
   """Copies vectors to all the places of their ids in the shared buffer.
 
   Args:
@@ -151,13 +172,19 @@ def fill_with_offset_map(pos: tf.RaggedTensor, value: tf.Tensor, value_offset_ma
     The handle; reading through it happens after the write.
   """
   return gen_monolith_ops.monolith_fill_with_offset_map(
-      pos.values, pos.row_splits, value, value_offset_map.flat_values,
-      value_offset_map.values.row_splits, value_buffer, dims=list(dims))
+    pos.values,
+    pos.row_splits,
+    value,
+    value_offset_map.flat_values,
+    value_offset_map.values.row_splits,
+    value_buffer,
+    dims=list(dims),
+  )
 
 
-def fill_with_offset_map_gradient(pos: tf.RaggedTensor, grad: tf.Tensor,
-                                  value_offset_map: tf.RaggedTensor,
-                                  dims: Sequence[int]) -> tf.Tensor:
+def fill_with_offset_map_gradient(
+  pos: tf.RaggedTensor, grad: tf.Tensor, value_offset_map: tf.RaggedTensor, dims: Sequence[int]
+) -> tf.Tensor:
   """Sums the buffer's gradient over the places of each id that `pos` names.
 
   Args:
@@ -170,21 +197,21 @@ def fill_with_offset_map_gradient(pos: tf.RaggedTensor, grad: tf.Tensor,
     flat float32, dims[j] floats for every pos of row j.
   """
   return gen_monolith_ops.monolith_fill_with_offset_map_gradient(
-      pos.values, pos.row_splits, grad, value_offset_map.flat_values,
-      value_offset_map.values.row_splits, dims=list(dims))
+    pos.values, pos.row_splits, grad, value_offset_map.flat_values, value_offset_map.values.row_splits, dims=list(dims)
+  )
 
 
-@tf.RegisterGradient('MonolithFillWithOffsetMap')
+@tf.RegisterGradient("MonolithFillWithOffsetMap")
 def _fill_with_offset_map_gradient(op, grad):
   pos, pos_split, _, offset_map, offset_map_split, _ = op.inputs
   value_grad = gen_monolith_ops.monolith_fill_with_offset_map_gradient(
-      pos, pos_split, grad, offset_map, offset_map_split, dims=op.get_attr('dims'))
+    pos, pos_split, grad, offset_map, offset_map_split, dims=op.get_attr("dims")
+  )
   # The buffer itself passes its gradient on to whoever filled it before.
   return None, None, value_grad, None, None, grad
 
 
-def finalize_shared_tensor(shared_tensor_handles: Sequence[tf.Tensor], dtype: tf.DType,
-                           shape: _Shape) -> tf.Tensor:
+def finalize_shared_tensor(shared_tensor_handles: Sequence[tf.Tensor], dtype: tf.DType, shape: _Shape) -> tf.Tensor:
   """Takes the tensor out of the buffer once all writers are done.
 
   Args:
@@ -192,11 +219,10 @@ def finalize_shared_tensor(shared_tensor_handles: Sequence[tf.Tensor], dtype: tf
     dtype: tf.float32.
     shape: what to reshape it to; at most one dimension may be unknown.
   """
-  return gen_monolith_ops.monolith_finalize_shared_tensor(
-      list(shared_tensor_handles), dtype=dtype, shape=shape)
+  return gen_monolith_ops.monolith_finalize_shared_tensor(list(shared_tensor_handles), dtype=dtype, shape=shape)
 
 
-@tf.RegisterGradient('MonolithFinalizeSharedTensor')
+@tf.RegisterGradient("MonolithFinalizeSharedTensor")
 def _finalize_shared_tensor_gradient(op, grad):
   return [tf.reshape(grad, [-1])] * len(op.inputs)
 
@@ -204,8 +230,9 @@ def _finalize_shared_tensor_gradient(op, grad):
 # ---- map ids to the rows that shards returned ----
 
 
-def map_id_to_embedding(ids: Sequence[tf.Tensor], embeddings: Sequence[tf.Tensor],
-                        input: tf.Tensor, use_multi_threads: bool = True) -> tf.Tensor:
+def map_id_to_embedding(
+  ids: Sequence[tf.Tensor], embeddings: Sequence[tf.Tensor], input: tf.Tensor, use_multi_threads: bool = True
+) -> tf.Tensor:
   """Puts the rows that shards returned into the order of `input`.
 
   Args:
@@ -221,21 +248,24 @@ def map_id_to_embedding(ids: Sequence[tf.Tensor], embeddings: Sequence[tf.Tensor
     ValueError: as many id lists as embeddings are needed.
   """
   if len(ids) != len(embeddings):
-    raise ValueError(f'map_id_to_embedding: {len(ids)} id lists but {len(embeddings)} embeddings; '
-                     f'give one of each for every shard.')
+    raise ValueError(
+      f"map_id_to_embedding: {len(ids)} id lists but {len(embeddings)} embeddings; give one of each for every shard."
+    )
   return gen_monolith_ops.monolith_map_id_to_embedding(
-      list(ids), list(embeddings), input, use_multi_threads=use_multi_threads)
+    list(ids), list(embeddings), input, use_multi_threads=use_multi_threads
+  )
 
 
-def map_id_to_embedding_gradient_back_prop(ids: Sequence[tf.Tensor], input: tf.Tensor,
-                                           grads: tf.Tensor) -> List[tf.Tensor]:
+def map_id_to_embedding_gradient_back_prop(
+  ids: Sequence[tf.Tensor], input: tf.Tensor, grads: tf.Tensor
+) -> List[tf.Tensor]:
   """The gradient of map_id_to_embedding for each shard, [n_s, dim]: summed over occurrences."""
   return gen_monolith_ops.monolith_map_id_to_embedding_gradient(list(ids), input, grads)
 
 
-@tf.RegisterGradient('MonolithMapIdToEmbedding')
+@tf.RegisterGradient("MonolithMapIdToEmbedding")
 def _map_id_to_embedding_gradient(op, grad):
-  n = op.get_attr('num_splits')
+  n = op.get_attr("num_splits")
   ids, inputs = list(op.inputs[:n]), op.inputs[2 * n]
   return [None] * n + list(map_id_to_embedding_gradient_back_prop(ids, inputs, grad)) + [None]
 
@@ -243,8 +273,9 @@ def _map_id_to_embedding_gradient(op, grad):
 # ---- pooling ----
 
 
-def reduce_sum(id_indices: tf.Tensor, id_values: tf.Tensor, id_length: tf.Tensor,
-               name: Optional[str] = None) -> tf.Tensor:
+def reduce_sum(
+  id_indices: tf.Tensor, id_values: tf.Tensor, id_length: tf.Tensor, name: Optional[str] = None
+) -> tf.Tensor:
   """Sums the rows of each example.
 
   Args:
@@ -259,38 +290,43 @@ def reduce_sum(id_indices: tf.Tensor, id_values: tf.Tensor, id_length: tf.Tensor
   return gen_monolith_ops.monolith_reduce_sum(id_indices, id_values, id_length, name=name)
 
 
-def reduce_mean(id_indices: tf.Tensor, id_values: tf.Tensor, id_length: tf.Tensor,
-                name: Optional[str] = None) -> tf.Tensor:
+def reduce_mean(
+  id_indices: tf.Tensor, id_values: tf.Tensor, id_length: tf.Tensor, name: Optional[str] = None
+) -> tf.Tensor:
   """As reduce_sum, the mean."""
   return gen_monolith_ops.monolith_reduce_mean(id_indices, id_values, id_length, name=name)
 
 
-def reduce_sqrtn(id_indices: tf.Tensor, id_values: tf.Tensor, id_length: tf.Tensor,
-                 name: Optional[str] = None) -> tf.Tensor:
+def reduce_sqrtn(
+  id_indices: tf.Tensor, id_values: tf.Tensor, id_length: tf.Tensor, name: Optional[str] = None
+) -> tf.Tensor:
   """As reduce_sum, the square root of the sum of squares; its gradient is 0 where that is 0."""
   return gen_monolith_ops.monolith_reduce_square_norm(id_indices, id_values, id_length, name=name)
 
 
-@tf.RegisterGradient('MonolithReduceSum')
+@tf.RegisterGradient("MonolithReduceSum")
 def _reduce_sum_gradient(op, grad):
   return None, gen_monolith_ops.monolith_reduce_sum_gradient(op.inputs[0], grad), None
 
 
-@tf.RegisterGradient('MonolithReduceMean')
+@tf.RegisterGradient("MonolithReduceMean")
 def _reduce_mean_gradient(op, grad):
   return None, gen_monolith_ops.monolith_reduce_mean_gradient(op.inputs[0], grad), None
 
 
-@tf.RegisterGradient('MonolithReduceSquareNorm')
+@tf.RegisterGradient("MonolithReduceSquareNorm")
 def _reduce_sqrtn_gradient(op, grad):
-  values_grad = gen_monolith_ops.monolith_reduce_square_norm_gradient(
-      op.inputs[0], op.inputs[1], grad)
+  values_grad = gen_monolith_ops.monolith_reduce_square_norm_gradient(op.inputs[0], op.inputs[1], grad)
   return None, values_grad, None
 
 
-def fused_reduce_sum_and_split(id_indices: tf.Tensor, id_values: tf.Tensor, id_length: tf.Tensor,
-                               split_dims: Sequence[int],
-                               name: Optional[str] = None) -> List[tf.Tensor]:
+def fused_reduce_sum_and_split(
+  id_indices: tf.Tensor,
+  id_values: tf.Tensor,
+  id_length: tf.Tensor,
+  split_dims: Sequence[int],
+  name: Optional[str] = None,
+) -> List[tf.Tensor]:
   """Sums the rows of each example and cuts the columns, in one pass.
 
   Args:
@@ -304,12 +340,18 @@ def fused_reduce_sum_and_split(id_indices: tf.Tensor, id_values: tf.Tensor, id_l
     float32 [B, split_dims[i]] each.
   """
   return gen_monolith_ops.monolith_fused_reduce_sum_and_split(
-      id_indices, id_values, tf.reshape(tf.cast(id_length, tf.int64), [1]), M=len(split_dims),
-      split_dims=list(split_dims), name=name)
+    id_indices,
+    id_values,
+    tf.reshape(tf.cast(id_length, tf.int64), [1]),
+    M=len(split_dims),
+    split_dims=list(split_dims),
+    name=name,
+  )
 
 
-@tf.RegisterGradient('MonolithFusedReduceSumAndSplit')
+@tf.RegisterGradient("MonolithFusedReduceSumAndSplit")
 def _fused_reduce_sum_and_split_gradient(op, *grads):
   values_grad = gen_monolith_ops.monolith_fused_reduce_sum_and_split_gradient(
-      op.inputs[0], list(grads), split_dims=op.get_attr('split_dims'))
+    op.inputs[0], list(grads), split_dims=op.get_attr("split_dims")
+  )
   return None, values_grad, None

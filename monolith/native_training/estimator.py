@@ -167,16 +167,13 @@ class Estimator:
     ValueError: a setting is not supported yet, or model_dir is missing.
   """
 
-  def __init__(
-    self, model: Any, conf: Union[RunConfig, RunnerConfig], warm_start_from: Any = None
-  ):
+  def __init__(self, model: Any, conf: Union[RunConfig, RunnerConfig], warm_start_from: Any = None):
     if warm_start_from is not None:
       raise ValueError("Estimator.warm_start_from is not supported yet; leave it None.")
     runner = conf.to_runner_config() if isinstance(conf, RunConfig) else copy.copy(conf)
     if not runner.is_local:
       raise ValueError(
-        f"{type(conf).__name__}.is_local is False: jobs over several processes are not supported yet; "
-        "set it True."
+        f"{type(conf).__name__}.is_local is False: jobs over several processes are not supported yet; set it True."
       )
     if not runner.model_dir:
       raise ValueError(f"{type(conf).__name__}.model_dir is empty; set it.")
@@ -296,9 +293,7 @@ class Estimator:
     training = self._training(model).training
     receiver_fn = training.create_serving_input_receiver_fn()
     if receiver_fn is None:
-      raise ValueError(
-        f"{type(training.task).__name__} gives no serving_input_receiver_fn; exports need one."
-      )
+      raise ValueError(f"{type(training.task).__name__} gives no serving_input_receiver_fn; exports need one.")
     exporter = cpu_training.create_exporter(
       training,
       self.model_dir,
@@ -343,8 +338,6 @@ class Estimator:
 def _checked_hooks(hooks: Optional[List[SessionRunHook]]) -> List[SessionRunHook]:
   if hooks is None:
     return []
-  if not isinstance(hooks, list) or not all(
-    isinstance(hook, tf.compat.v1.train.SessionRunHook) for hook in hooks
-  ):
+  if not isinstance(hooks, list) or not all(isinstance(hook, tf.compat.v1.train.SessionRunHook) for hook in hooks):
     raise CallerError(f"hooks is {hooks!r}; it must be a list of SessionRunHook.")
   return hooks

@@ -107,16 +107,12 @@ def _refuse_unsupported(use_allreduce: bool, ue_gradient_check: bool, is_fused_l
     ("is_fused_layout", is_fused_layout),
   ):
     if value:
-      raise ValueError(
-        f"apply_gradients_with_var_optimizer: {name} is not supported yet; leave it False."
-      )
+      raise ValueError(f"apply_gradients_with_var_optimizer: {name} is not supported yet; leave it False.")
 
 
 def _check_optimizer(optimizer: Any, name: str) -> None:
   if not isinstance(optimizer, tf.compat.v1.train.Optimizer):
-    raise CallerError(
-      f"{name} is {type(optimizer).__name__}; it must be a tf.compat.v1.train.Optimizer."
-    )
+    raise CallerError(f"{name} is {type(optimizer).__name__}; it must be a tf.compat.v1.train.Optimizer.")
 
 
 def _checked_clip(
@@ -143,13 +139,9 @@ def _compute_gradients(
   embeddings = [column.get_all_embeddings_concat() for column in feature_columns]
   if not variables and not embeddings:
     return [], []
-  pairs = var_opt.compute_gradients(
-    loss, [*variables, *embeddings], colocate_gradients_with_ops=True
-  )
+  pairs = var_opt.compute_gradients(loss, [*variables, *embeddings], colocate_gradients_with_ops=True)
   dense = [(grad, v) for grad, v in pairs[: len(variables)] if grad is not None]
-  sparse = [
-    (tf.convert_to_tensor(grad), v) for grad, v in pairs[len(variables) :] if grad is not None
-  ]
+  sparse = [(tf.convert_to_tensor(grad), v) for grad, v in pairs[len(variables) :] if grad is not None]
   return dense, sparse
 
 
@@ -173,9 +165,7 @@ def _clip_gradients(
   return dense, sparse
 
 
-def _map(
-  pairs: List[GradAndVar], fn: Callable[..., Gradient], limit: Optional[float]
-) -> List[GradAndVar]:
+def _map(pairs: List[GradAndVar], fn: Callable[..., Gradient], limit: Optional[float]) -> List[GradAndVar]:
   return [(fn(grad, limit), v) for grad, v in pairs]
 
 
@@ -191,9 +181,7 @@ def _sparse_limit(clip: _Clip, global_step: tf.Variable) -> Union[float, tf.Tens
   return limit * tf.minimum(progress, 1.0)
 
 
-def _limit_own_norm(
-  pairs: List[GradAndVar], limit: Optional[float], summary_name: str
-) -> List[GradAndVar]:
+def _limit_own_norm(pairs: List[GradAndVar], limit: Optional[float], summary_name: str) -> List[GradAndVar]:
   if not pairs:
     return pairs
   norm = tf.linalg.global_norm([grad for grad, _ in pairs])
@@ -201,9 +189,7 @@ def _limit_own_norm(
   return pairs if limit is None else _limit(pairs, norm, limit)
 
 
-def _limit(
-  pairs: List[GradAndVar], norm: tf.Tensor, limit: Union[float, tf.Tensor]
-) -> List[GradAndVar]:
+def _limit(pairs: List[GradAndVar], norm: tf.Tensor, limit: Union[float, tf.Tensor]) -> List[GradAndVar]:
   """Scales gradients so that a global norm above `limit` becomes `limit`; a norm of NaN makes them NaN."""
   if not pairs:
     return pairs
@@ -219,9 +205,7 @@ def _scale(grad: Gradient, factor: tf.Tensor) -> Gradient:
   return grad * factor
 
 
-def _add_summaries(
-  dense: List[GradAndVar], sparse: List[GradAndVar], feature_columns: Sequence[FeatureColumn]
-) -> None:
+def _add_summaries(dense: List[GradAndVar], sparse: List[GradAndVar], feature_columns: Sequence[FeatureColumn]) -> None:
   summary = tf.compat.v1.summary
   sizes = []
   for grad, v in dense:
@@ -243,17 +227,14 @@ def _add_summaries(
     summary.histogram(f"{names[v.ref()]}_gradient", grad)
 
 
-def _apply_dense(
-  ctx: Any, dense: List[GradAndVar], var_opt: tf.compat.v1.train.Optimizer
-) -> List[Any]:
+def _apply_dense(ctx: Any, dense: List[GradAndVar], var_opt: tf.compat.v1.train.Optimizer) -> List[Any]:
   groups: Dict[int, Tuple[tf.compat.v1.train.Optimizer, List[GradAndVar]]] = {}
   for grad, v in dense:
     optimizer = getattr(v, "optimizer", None) or var_opt
     _check_optimizer(optimizer, f"the optimizer of variable {v.name}")
     groups.setdefault(id(optimizer), (optimizer, []))[1].append((grad, v))
   return [
-    ctx.add_async_function(target=optimizer.apply_gradients, args=(pairs,))
-    for optimizer, pairs in groups.values()
+    ctx.add_async_function(target=optimizer.apply_gradients, args=(pairs,)) for optimizer, pairs in groups.values()
   ]
 
 

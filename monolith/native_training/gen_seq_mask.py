@@ -9,7 +9,7 @@ from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import tensorflow as tf
 
-tf.no_gradient('GenSeqMask')
+tf.no_gradient("GenSeqMask")
 
 
 def gen_seq_mask(splits: Union[tf.Tensor, tf.RaggedTensor], max_seq_length: int) -> tf.Tensor:

@@ -18,8 +18,9 @@ def infer_dim_size(config: entry.HashTableConfigInstance) -> int:
   return sum(segment.dim_size for segment in config.table_config.entry_config.segments)
 
 
-def iterate_table_and_apply(table, apply_fn: Callable[[tf.Tensor], None], limit: int = 1000,
-                            nshards: int = 4, name: str = 'IterateTable') -> tf.Tensor:
+def iterate_table_and_apply(
+  table, apply_fn: Callable[[tf.Tensor], None], limit: int = 1000, nshards: int = 4, name: str = "IterateTable"
+) -> tf.Tensor:
   """Passes every entry of a table to a function, at most `limit` at a time.
 
   Args:

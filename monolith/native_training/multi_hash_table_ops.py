@@ -432,9 +432,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     """Makes a table that stands for the described one of the default graph."""
     return cls(table_proto=table_proto, import_scope=import_scope)
 
-  def _init_from_proto(
-    self, proto: multi_hash_table_ops_pb2.MultiHashTableProto, import_scope: Optional[str]
-  ) -> None:
+  def _init_from_proto(self, proto: multi_hash_table_ops_pb2.MultiHashTableProto, import_scope: Optional[str]) -> None:
     graph = tf.compat.v1.get_default_graph()
 
     def element(name: str) -> Any:

@@ -371,8 +371,7 @@ class MonolithModel(MonolithBaseModel):
       return self.fc_dict[name].feature_slot
     if slot is None:
       raise ValueError(
-        f"feature {feature_name!r} shares the slot of {name!r}, which has none; create the column of "
-        f"{name!r} first."
+        f"feature {feature_name!r} shares the slot of {name!r}, which has none; create the column of {name!r} first."
       )
     return self._create_slot(self._get_fs_conf(name, slot, occurrence_threshold, expire_time))
 

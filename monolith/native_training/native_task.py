@@ -49,9 +49,7 @@ class NativeContext:
     """
     factory = self.feature_factory if self.layout_factory is None else self.layout_factory
     if factory is None:
-      raise ValueError(
-        f"slot {config.name!r}: the task has no feature factory; its model_fn runs under CpuTraining."
-      )
+      raise ValueError(f"slot {config.name!r}: the task has no feature factory; its model_fn runs under CpuTraining.")
     return factory.create_feature_slot(config)
 
   def apply_embedding_gradients(

@@ -41,9 +41,7 @@ class _FIFOQueue:
     TypeError: it is not a list.
   """
 
-  def __init__(
-    self, dense_list: List[tf.Tensor], capacity: int = 2, queue_name: str = "prefetch_queue"
-  ):
+  def __init__(self, dense_list: List[tf.Tensor], capacity: int = 2, queue_name: str = "prefetch_queue"):
     if dense_list is None:
       raise ValueError(f"queue {queue_name!r}: dense_list is None; give the tensors to queue.")
     if not isinstance(dense_list, list):

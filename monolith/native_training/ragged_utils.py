@@ -7,9 +7,9 @@ from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import tensorflow as tf
 
-_CACHE = '_monolith_value_rowids'
+_CACHE = "_monolith_value_rowids"
 
-tf.no_gradient('MonolithFusedValueRowids')
+tf.no_gradient("MonolithFusedValueRowids")
 
 
 def fused_value_rowids(rt: tf.RaggedTensor) -> tf.Tensor:
@@ -25,8 +25,9 @@ def fused_value_rowids(rt: tf.RaggedTensor) -> tf.Tensor:
     ValueError: `rt` is not a RaggedTensor.
   """
   if not isinstance(rt, tf.RaggedTensor):
-    raise ValueError(f'fused_value_rowids needs a tf.RaggedTensor, not {type(rt).__name__}; '
-                     f'tf.RaggedTensor.from_tensor makes one.')
+    raise ValueError(
+      f"fused_value_rowids needs a tf.RaggedTensor, not {type(rt).__name__}; tf.RaggedTensor.from_tensor makes one."
+    )
   # A tensor made inside a loop or a tf.function is no good outside it.
   graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
   cached = getattr(rt, _CACHE, None)

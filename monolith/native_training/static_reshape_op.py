@@ -12,8 +12,9 @@ import tensorflow as tf
 _Shape = Sequence[Optional[int]]
 
 
-def static_reshape(inputs: Sequence[tf.Tensor], shapes: Sequence[_Shape],
-                   enable_parallelism: bool = True) -> Tuple[List[tf.Tensor], tf.Tensor]:
+def static_reshape(
+  inputs: Sequence[tf.Tensor], shapes: Sequence[_Shape], enable_parallelism: bool = True
+) -> Tuple[List[tf.Tensor], tf.Tensor]:
   """Reshapes every tensor, without copying.
 
   Args:
@@ -28,17 +29,18 @@ def static_reshape(inputs: Sequence[tf.Tensor], shapes: Sequence[_Shape],
     ValueError: as many shapes as tensors are needed.
   """
   if len(inputs) != len(shapes):
-    raise ValueError(f'static_reshape: {len(shapes)} shapes for {len(inputs)} tensors; give one '
-                     f'shape a tensor.')
+    raise ValueError(f"static_reshape: {len(shapes)} shapes for {len(inputs)} tensors; give one shape a tensor.")
   return gen_monolith_ops.monolith_static_reshape_n(
-      list(inputs), shapes=[tf.TensorShape(shape) for shape in shapes],
-      enable_parallelism=enable_parallelism)
+    list(inputs), shapes=[tf.TensorShape(shape) for shape in shapes], enable_parallelism=enable_parallelism
+  )
 
 
-@tf.RegisterGradient('MonolithStaticReshapeN')
+@tf.RegisterGradient("MonolithStaticReshapeN")
 def _static_reshape_gradient(op, *grads):
-  return [None if grad is None else tf.reshape(grad, tf.shape(tensor))
-          for tensor, grad in zip(op.inputs, grads[:-1], strict=True)]
+  return [
+    None if grad is None else tf.reshape(grad, tf.shape(tensor))
+    for tensor, grad in zip(op.inputs, grads[:-1], strict=True)
+  ]
 
 
 class StaticReshapeNBuilder:

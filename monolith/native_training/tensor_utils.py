@@ -13,8 +13,7 @@ KeyedTensors = Dict[str, tf.Tensor]
 KeyedShape = Dict[str, List[int]]
 
 
-def maybe_squeeze_3d_tensor(x: Union[tf.Tensor, tf.RaggedTensor]) -> Union[tf.Tensor,
-                                                                          tf.RaggedTensor]:
+def maybe_squeeze_3d_tensor(x: Union[tf.Tensor, tf.RaggedTensor]) -> Union[tf.Tensor, tf.RaggedTensor]:
   """Drops the middle axis of a ragged [B, 1, None]; a ragged [B, None] stays as it is.
 
   Raises:
@@ -25,9 +24,11 @@ def maybe_squeeze_3d_tensor(x: Union[tf.Tensor, tf.RaggedTensor]) -> Union[tf.Te
       return x
     if x.shape.rank == 3 and x.shape[1] in (1, None):
       return tf.squeeze(x, [1])
-  shape = getattr(x, 'shape', None)
-  raise ValueError(f'maybe_squeeze_3d_tensor takes a RaggedTensor [B, None] or [B, 1, None], not a '
-                   f'{type(x).__name__} of shape {shape}.')
+  shape = getattr(x, "shape", None)
+  raise ValueError(
+    f"maybe_squeeze_3d_tensor takes a RaggedTensor [B, None] or [B, 1, None], not a "
+    f"{type(x).__name__} of shape {shape}."
+  )
 
 
 def get_keyed_shape(keyed_tensors: KeyedTensors) -> KeyedShape:
@@ -39,19 +40,23 @@ def get_keyed_shape(keyed_tensors: KeyedTensors) -> KeyedShape:
   shapes = {}
   for key, tensor in keyed_tensors.items():
     if tensor.shape.rank is None or tensor.shape.as_list().count(None) > 1:
-      raise ValueError(f'tensor {key!r} has shape {tensor.shape}; at most one dimension may be '
-                       f'unknown, so that it can be unpacked again.')
+      raise ValueError(
+        f"tensor {key!r} has shape {tensor.shape}; at most one dimension may be "
+        f"unknown, so that it can be unpacked again."
+      )
     shapes[key] = [-1 if dim is None else dim for dim in tensor.shape.as_list()]
   return shapes
 
 
 def _flatten(keyed_tensors: KeyedTensors) -> Tuple[tf.Tensor, List[tf.Tensor]]:
   if not keyed_tensors:
-    raise ValueError('there is no tensor to pack; leave the empty dict out.')
+    raise ValueError("there is no tensor to pack; leave the empty dict out.")
   dtypes = {tensor.dtype for tensor in keyed_tensors.values()}
   if len(dtypes) > 1:
-    raise ValueError(f'tensors of several dtypes, {sorted(d.name for d in dtypes)}, do not go into '
-                     f'one; split them with split_tensors_with_type first.')
+    raise ValueError(
+      f"tensors of several dtypes, {sorted(d.name for d in dtypes)}, do not go into "
+      f"one; split them with split_tensors_with_type first."
+    )
   tensors = [keyed_tensors[key] for key in sorted(keyed_tensors)]
   flat = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
   return flat, [tf.size(tensor, out_type=tf.int64) for tensor in tensors]
@@ -95,7 +100,7 @@ def merge_dicts(dicts: Sequence[Dict]) -> Dict:
   for each in dicts:
     twice = sorted(merged.keys() & each.keys())
     if twice:
-      raise ValueError(f'merge_dicts: {twice} occur in more than one dict; rename them.')
+      raise ValueError(f"merge_dicts: {twice} occur in more than one dict; rename them.")
     merged.update(each)
   return merged
 
@@ -121,18 +126,19 @@ def pack_typed_keyed_tensors(typed: Sequence[KeyedTensors]) -> List[tf.Tensor]:
   return flats + [tf.concat([counts, tf.stack(sizes)], 0)]
 
 
-def unpack_packed_tensors(shapes: Sequence[KeyedShape],
-                          packed: Sequence[tf.Tensor]) -> List[KeyedTensors]:
+def unpack_packed_tensors(shapes: Sequence[KeyedShape], packed: Sequence[tf.Tensor]) -> List[KeyedTensors]:
   """The inverse of pack_typed_keyed_tensors, given get_typed_keyed_shape of the same dicts.
 
   Raises:
     ValueError: `packed` does not belong to `shapes`.
   """
   if len(packed) < 2 or len(packed) != len(shapes) + 1:
-    raise ValueError(f'unpack_packed_tensors: {len(packed)} tensors for {len(shapes)} dicts; give '
-                     f'one flat tensor a dict and the sizes behind them.')
+    raise ValueError(
+      f"unpack_packed_tensors: {len(packed)} tensors for {len(shapes)} dicts; give "
+      f"one flat tensor a dict and the sizes behind them."
+    )
   begin, result = len(shapes), []
   for shape, flat in zip(shapes, packed[:-1], strict=True):
-    result.append(_unflatten(shape, flat, packed[-1][begin:begin + len(shape)]))
+    result.append(_unflatten(shape, flat, packed[-1][begin : begin + len(shape)]))
     begin += len(shape)
   return result

@@ -12,19 +12,24 @@ from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
 import tensorflow as tf
 
 
-def generate_test_hash_table_config(dim: int = 2, use_float16: bool = False,
-                                    learning_rate: float = 1.0) -> entry.HashTableConfigInstance:
+def generate_test_hash_table_config(
+  dim: int = 2, use_float16: bool = False, learning_rate: float = 1.0
+) -> entry.HashTableConfigInstance:
   """One SGD slice of `dim` floats that starts at zeros."""
   config = embedding_hash_table_pb2.EmbeddingHashTableConfig()
   entry.CuckooHashTableConfig().mutate_table(config)
-  config.entry_config.segments.append(entry.CombineAsSegment(
-      dim, entry.ZerosInitializer(), entry.SgdOptimizer(learning_rate),
-      entry.Fp16Compressor() if use_float16 else entry.Fp32Compressor()))
+  config.entry_config.segments.append(
+    entry.CombineAsSegment(
+      dim,
+      entry.ZerosInitializer(),
+      entry.SgdOptimizer(learning_rate),
+      entry.Fp16Compressor() if use_float16 else entry.Fp32Compressor(),
+    )
+  )
   return entry.HashTableConfigInstance(config, [learning_rate])
 
 
-def create_test_ps_cluster(
-    num_ps: int) -> Tuple[List[tf.distribute.Server], tf.compat.v1.ConfigProto]:
+def create_test_ps_cluster(num_ps: int) -> Tuple[List[tf.distribute.Server], tf.compat.v1.ConfigProto]:
   """Starts parameter servers in this process.
 
   Args:
@@ -35,9 +40,8 @@ def create_test_ps_cluster(
     `servers[0].target` that reaches them all. Ops without a device run on servers[0].
   """
   servers = [tf.distribute.Server.create_local_server() for _ in range(num_ps)]
-  addresses = [server.target[len('grpc://'):] for server in servers]
-  config = tf.compat.v1.ConfigProto(
-      cluster_def=tf.train.ClusterSpec({'ps': addresses}).as_cluster_def())
+  addresses = [server.target[len("grpc://") :] for server in servers]
+  config = tf.compat.v1.ConfigProto(cluster_def=tf.train.ClusterSpec({"ps": addresses}).as_cluster_def())
   config.experimental.share_session_state_in_clusterspec_propagation = True
   return servers, config
 

@@ -81,9 +81,7 @@ def propagate_back_gradients(
         )
   if not grads_and_vars:
     return [None] * len(xs)
-  return tf.gradients(
-    ys=[v for _, v in grads_and_vars], xs=list(xs), grad_ys=[grad for grad, _ in grads_and_vars]
-  )
+  return tf.gradients(ys=[v for _, v in grads_and_vars], xs=list(xs), grad_ys=[grad for grad, _ in grads_and_vars])
 
 
 def propagate_back_dict_gradients(
@@ -220,5 +218,3 @@ def set_metric_prefix(prefix: str) -> None:
 def get_metric_prefix() -> str:
   """The prefix of all emitted metric names."""
   return os.environ.get(_METRIC_PREFIX_ENV, "monolith.training")
-
-

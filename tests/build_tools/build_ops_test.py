@@ -104,5 +104,6 @@ def test_tests_and_benchmarks_are_no_part_of_the_library(tmp_path):
 
 def test_build_info_names_the_tensorflow_of_this_environment():
   import tensorflow
+
   info = ROOT / build_ops.OPS_DIR / build_ops.BUILD_INFO
   assert json.loads(info.read_text())["tensorflow_version"] == tensorflow.__version__

@@ -88,6 +88,4 @@ def make_estimator(model_dir: str, num_ps: int) -> estimator.Estimator:
 
 
 if __name__ == "__main__":
-  make_estimator(sys.argv[1], int(sys.argv[2])).train(
-    max_steps=int(sys.argv[3]), hooks=[PrintStepHook()]
-  )
+  make_estimator(sys.argv[1], int(sys.argv[2])).train(max_steps=int(sys.argv[3]), hooks=[PrintStepHook()])

@@ -43,9 +43,7 @@ class _Task(native_task.NativeTask):
       del config
       config_kwargs = {"name": "slot", "slot_id": 2021, **self.slot_kwargs}
       slot = self.ctx.create_feature_slot(feature.FeatureSlotConfig(**config_kwargs))
-      vec = slot.add_feature_slice(
-        self.dim, entry.ZerosInitializer(), entry.SgdOptimizer(1.0), entry.Fp32Compressor()
-      )
+      vec = slot.add_feature_slice(self.dim, entry.ZerosInitializer(), entry.SgdOptimizer(1.0), entry.Fp32Compressor())
       column = feature.FeatureColumn(slot, "feature", self.combiner)
       embedding = column.embedding_lookup(vec)
       if mode == ModeKeys.PREDICT:
@@ -54,9 +52,7 @@ class _Task(native_task.NativeTask):
       all_embeddings = column.get_all_embeddings_concat()
       grads = tf.gradients(loss, all_embeddings)
       step = tf.compat.v1.train.get_global_step()
-      with tf.control_dependencies(
-        [self.ctx.apply_embedding_gradients(zip(grads, [all_embeddings], strict=True))]
-      ):
+      with tf.control_dependencies([self.ctx.apply_embedding_gradients(zip(grads, [all_embeddings], strict=True))]):
         train_op = step.assign_add(1)
       return tf_estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
 
@@ -97,9 +93,7 @@ def test_repeated_fid_under_adagrad(tmp_path):
         if mode == ModeKeys.PREDICT:
           return tf_estimator.EstimatorSpec(mode, predictions=column.embedding_lookup(vec))
         grads = [tf.constant([[1.0], [2.0]])]
-        update = self.ctx.apply_embedding_gradients(
-          zip(grads, [column.get_all_embeddings_concat()], strict=True)
-        )
+        update = self.ctx.apply_embedding_gradients(zip(grads, [column.get_all_embeddings_concat()], strict=True))
         with tf.control_dependencies([update]):
           train_op = tf.compat.v1.train.get_global_step().assign_add(1)
         return tf_estimator.EstimatorSpec(mode, loss=tf.constant(0.0), train_op=train_op)
@@ -172,9 +166,7 @@ def test_features_that_share_a_slot_share_vectors_and_one_step(tmp_path):
           return tf_estimator.EstimatorSpec(mode, predictions=tf.concat(embeddings, axis=1))
         targets = [column.get_all_embeddings_concat() for column in columns]
         loss = embeddings[0][0, 0] + 2.0 * embeddings[1][0, 0]
-        update = self.ctx.apply_embedding_gradients(
-          zip(tf.gradients(loss, targets), targets, strict=True)
-        )
+        update = self.ctx.apply_embedding_gradients(zip(tf.gradients(loss, targets), targets, strict=True))
         with tf.control_dependencies([update]):
           train_op = tf.compat.v1.train.get_global_step().assign_add(1)
         return tf_estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
@@ -366,9 +358,7 @@ def test_leftovers_of_a_killed_save_are_neither_loaded_nor_kept(tmp_path):
   orphan.mkdir()
   for name in ("MonolithMultiHashTable_-00000-of-00002", "MonolithMultiHashTable_-00001-of-00002-tmp-7"):
     (orphan / name).write_bytes(b"torn")
-  cpu_training.local_train(
-    Endless.params(), model_dir=tmp_path, steps=2, remove_model_dir_if_exists=False, **_SYNC
-  )
+  cpu_training.local_train(Endless.params(), model_dir=tmp_path, steps=2, remove_model_dir_if_exists=False, **_SYNC)
 
   class Once(Endless):
     num_elements = 1
@@ -528,9 +518,7 @@ def test_contradictory_settings_are_refused():
   with pytest.raises(ValueError, match="server_type is 'ps'"):
     cpu_training.CpuTraining(CpuTrainingConfig(server_type="ps"), task)
   with pytest.raises(ValueError, match="both given"):
-    cpu_training.CpuTraining(
-      CpuTrainingConfig(save_checkpoints_steps=1, save_checkpoints_secs=1), task
-    )
+    cpu_training.CpuTraining(CpuTrainingConfig(save_checkpoints_steps=1, save_checkpoints_secs=1), task)
   with pytest.raises(ValueError, match="num_ps is -1"):
     cpu_training.CpuTraining(CpuTrainingConfig(num_ps=-1), task)
   with pytest.raises(AttributeError, match="distributed_train is not supported yet"):

@@ -136,9 +136,7 @@ def test_the_caller_s_params_stay_as_they_are(tmp_path):
 class _LossRecorder(tf.compat.v1.train.SessionRunHook):
   def begin(self):
     (self._loss,) = [
-      op.outputs[0]
-      for op in tf.compat.v1.get_default_graph().get_operations()
-      if op.name == "ctr_sigmoid_loss"
+      op.outputs[0] for op in tf.compat.v1.get_default_graph().get_operations() if op.name == "ctr_sigmoid_loss"
     ]
     self.losses = []
 

@@ -62,9 +62,7 @@ class TestSlots:
     assert column.get_size_tensor() is None
     column.set_size_tensor(tf.constant([0, 2, 5]))
     with tf.compat.v1.Session() as session:
-      np.testing.assert_array_equal(
-        session.run(column.get_size_tensor()), [[0, 0, 0], [1, 1, 0], [1, 1, 1]]
-      )
+      np.testing.assert_array_equal(session.run(column.get_size_tensor()), [[0, 0, 0], [1, 1, 0], [1, 1, 1]])
     with pytest.raises(ValueError, match="only FirstN has a size tensor"):
       feature.FeatureColumn(_slot(), "g").set_size_tensor(tf.constant([1]))
 

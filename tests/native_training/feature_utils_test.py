@@ -116,9 +116,7 @@ def test_by_norm_of_each_tensor():
 @pytest.mark.parametrize("sparse_clip_norm, moved", [(None, 1.0), (np.sqrt(3) / 2, 0.5)])
 def test_dense_and_sparse_norms_apart(sparse_clip_norm, moved):
   fixture = _Fixture()
-  op = fixture.apply(
-    clip_type=GradClipType.ClipByDenseAndSparse, clip_norm=0.1, sparse_clip_norm=sparse_clip_norm
-  )
+  op = fixture.apply(clip_type=GradClipType.ClipByDenseAndSparse, clip_norm=0.1, sparse_clip_norm=sparse_clip_norm)
   table, _, v = fixture.run(op)
   np.testing.assert_allclose(table, [[*[1 - moved] * 3, 1.0]], atol=1e-6)
   np.testing.assert_allclose(v, 0.9, rtol=1e-6)

@@ -12,11 +12,11 @@ class _Table:
 
   def save_as_tensor(self, shard_idx, num_shards, limit, offset):
     own = tf.boolean_mask(tf.range(100), tf.equal(tf.range(100) % num_shards, shard_idx))
-    part = own[offset:offset + limit]
+    part = own[offset : offset + limit]
     return offset + limit, tf.strings.as_string(part)
 
 
-@pytest.mark.parametrize('graph', [True, False])
+@pytest.mark.parametrize("graph", [True, False])
 def test_every_entry_is_passed_once(graph):
   def build():
     seen = tf.Variable(tf.zeros([100], tf.int32))

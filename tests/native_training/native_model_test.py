@@ -109,9 +109,7 @@ class TestSigmoidLoss:
     np.testing.assert_allclose(loss_value, np.log(4.0), rtol=1e-5)
     assert pred_value[0] > 0.99
     with pytest.raises(AssertionError, match="logit_clip_threshold is 1.5"):
-      native_model.get_sigmoid_loss_and_pred(
-        "head", tf.constant([1.0]), tf.constant([0.0]), logit_clip_threshold=1.5
-      )
+      native_model.get_sigmoid_loss_and_pred("head", tf.constant([1.0]), tf.constant([0.0]), logit_clip_threshold=1.5)
 
   def test_prediction_has_no_loss_and_no_correction(self):
     loss, pred = native_model.get_sigmoid_loss_and_pred(
@@ -231,9 +229,7 @@ class TestModelFn:
 
   def test_head_mismatches_are_named(self):
     def two(names, labels):
-      return lambda *_: _one_head(*_)._replace(
-        head_name=names, pred=[tf.constant([0.5])] * 2, label=labels
-      )
+      return lambda *_: _one_head(*_)._replace(head_name=names, pred=[tf.constant([0.5])] * 2, label=labels)
 
     with pytest.raises(AssertionError, match="head_name has 1 entries"):
       _run_model_fn(_model(two("ctr", None)), ModeKeys.PREDICT)
@@ -261,9 +257,7 @@ class TestModelFn:
       assert session.run(spec.eval_metric_ops["a_mse"][0]) == 4.0
 
   def test_prediction_needs_neither_label_nor_loss(self):
-    spec = _run_model_fn(
-      _model(lambda *_: EstimatorSpec(label=None, pred=tf.constant([0.5]))), ModeKeys.PREDICT
-    )
+    spec = _run_model_fn(_model(lambda *_: EstimatorSpec(label=None, pred=tf.constant([0.5]))), ModeKeys.PREDICT)
     assert isinstance(spec.predictions, tf.Tensor)
 
   def test_labels_are_renamed(self, graph):
@@ -401,7 +395,7 @@ class TestEmbeddingSlices:
   def test_layout_records_slices_and_shapes(self):
     model = _model(batch_size=4)
     model.lookup_embedding_slice(["b", "a"], "vec", 2, out_type="concat")
-    (name, layout), = model.layout_dict.items()
+    ((name, layout),) = model.layout_dict.items()
     assert name == "vec_" + __import__("hashlib").md5(b"a,b").hexdigest()
     assert layout.out_type == example_pb2.OutType.CONCAT
     assert [(s.feature_name, s.start, s.end) for s in layout.slice_configs] == [("b", 0, 2), ("a", 0, 2)]

@@ -23,5 +23,5 @@ def test_rowids_of_another_graph_are_not_reused():
 
 
 def test_only_ragged_tensors():
-  with pytest.raises(ValueError, match='needs a tf.RaggedTensor, not EagerTensor'):
+  with pytest.raises(ValueError, match="needs a tf.RaggedTensor, not EagerTensor"):
     ragged_utils.fused_value_rowids(tf.constant([1]))

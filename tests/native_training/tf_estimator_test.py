@@ -161,9 +161,7 @@ def test_hooks_run_chief_first_then_given_then_the_spec_s(tmp_path):
       training_hooks=[_Recorder("spec", log)], training_chief_hooks=[_Recorder("chief", log)]
     )
 
-  tf_estimator.Estimator(model_fn, str(tmp_path)).train(
-    _input_fn(), hooks=[_Recorder("given", log)], steps=1
-  )
+  tf_estimator.Estimator(model_fn, str(tmp_path)).train(_input_fn(), hooks=[_Recorder("given", log)], steps=1)
   for moment in ("begin", "create", "end"):
     order = [entry.split()[1] for entry in log if entry.startswith(moment)]
     assert order == ["chief", "given", "spec"]

@@ -124,9 +124,7 @@ class TestTaskContext:
 
 
 class TestDevices:
-  @pytest.mark.parametrize(
-    "local_rank, per_gpu, gpu", [(2, 1, "2"), (1, 2, "0"), (2, 2, "1"), (3, 2, "1")]
-  )
+  @pytest.mark.parametrize("local_rank, per_gpu, gpu", [(2, 1, "2"), (1, 2, "0"), (2, 2, "1"), (3, 2, "1")])
   def test_visible_gpus(self, local_rank, per_gpu, gpu):
     assert device_utils.get_visible_gpus(local_rank, per_gpu) == gpu
     with pytest.raises(ValueError, match="processes_per_gpu is 0"):

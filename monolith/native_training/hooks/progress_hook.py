@@ -53,9 +53,7 @@ def set_samples_per_step(samples: tf.Tensor) -> None:
   _registered().samples = samples
 
 
-def format_progress(
-  label: str, step: int, samples_per_sec: Optional[float], values: Dict[str, float]
-) -> str:
+def format_progress(label: str, step: int, samples_per_sec: Optional[float], values: Dict[str, float]) -> str:
   """One progress line, such as `train step 1200 | 45210 samples/s | loss 0.5312 | auc 0.7312`."""
   parts = [f"{label} step {step}"]
   if samples_per_sec is not None:

@@ -23,9 +23,7 @@ class StepRateHook(tf.compat.v1.train.SessionRunHook):
     clock: seconds since some fixed moment.
   """
 
-  def __init__(
-    self, output_dir: str, every_n_steps: int, clock: Callable[[], float] = time.monotonic
-  ):
+  def __init__(self, output_dir: str, every_n_steps: int, clock: Callable[[], float] = time.monotonic):
     self._output_dir = output_dir
     self._every_n_steps = every_n_steps
     self._clock = clock

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-__all__ = ['Client', 'get_cli']
+__all__ = ["Client", "get_cli"]
 
 
 class Client:

@@ -19,28 +19,29 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 TensorOrInfo = Union[tf.Tensor, meta_graph_pb2.TensorInfo]
 
-_ASSET_BASE = 'ASSET_BASE'
-_ASSET_BASE_VALUE = './'
-_ASSETS_KEY = 'saved_model_assets'
+_ASSET_BASE = "ASSET_BASE"
+_ASSET_BASE_VALUE = "./"
+_ASSETS_KEY = "saved_model_assets"
 _MAX_VERSION_ATTEMPTS = 10
 # Collections of Python objects that mean nothing outside this process and that no proto can hold.
-_NOT_WRITTEN = ('monolith_graph_meta', 'resources', 'local_resources')
+_NOT_WRITTEN = ("monolith_graph_meta", "resources", "local_resources")
 
 
-def build_signature(inputs: Mapping[str, TensorOrInfo],
-                    outputs: Mapping[str, TensorOrInfo]) -> meta_graph_pb2.SignatureDef:
+def build_signature(
+  inputs: Mapping[str, TensorOrInfo], outputs: Mapping[str, TensorOrInfo]
+) -> meta_graph_pb2.SignatureDef:
   """A Predict signature of tensors, or of what describes them, by public name."""
   return meta_graph_pb2.SignatureDef(
-      inputs={name: _tensor_info(t) for name, t in inputs.items()},
-      outputs={name: _tensor_info(t) for name, t in outputs.items()},
-      method_name=tf.saved_model.PREDICT_METHOD_NAME)
+    inputs={name: _tensor_info(t) for name, t in inputs.items()},
+    outputs={name: _tensor_info(t) for name, t in outputs.items()},
+    method_name=tf.saved_model.PREDICT_METHOD_NAME,
+  )
 
 
 def _tensor_info(t: TensorOrInfo) -> meta_graph_pb2.TensorInfo:
   if isinstance(t, meta_graph_pb2.TensorInfo):
     return t
-  return meta_graph_pb2.TensorInfo(name=t.name, dtype=t.dtype.as_datatype_enum,
-                                   tensor_shape=t.shape.as_proto())
+  return meta_graph_pb2.TensorInfo(name=t.name, dtype=t.dtype.as_datatype_enum, tensor_shape=t.shape.as_proto())
 
 
 def create_asset_base() -> tf.Tensor:
@@ -50,7 +51,7 @@ def create_asset_base() -> tf.Tensor:
     asset = meta_graph_pb2.AssetFileDef()
     if packed.Unpack(asset) and asset.filename == _ASSET_BASE_VALUE:
       return graph.get_tensor_by_name(asset.tensor_info.name)
-  with tf.name_scope(''), tf.control_dependencies(None), tf.device(None):
+  with tf.name_scope(""), tf.control_dependencies(None), tf.device(None):
     base = tf.constant(_ASSET_BASE_VALUE, name=_ASSET_BASE)
   asset = meta_graph_pb2.AssetFileDef(filename=_ASSET_BASE_VALUE)
   asset.tensor_info.name = base.name
@@ -71,14 +72,20 @@ def new_version(export_dir_base: str) -> str:
     if not tf.io.gfile.exists(os.path.join(export_dir_base, version)):
       return version
     time.sleep(1)
-  raise RuntimeError(f'{export_dir_base} already holds the versions of {_MAX_VERSION_ATTEMPTS} seconds '
-                     f'in a row; remove some, or wait.')
+  raise RuntimeError(
+    f"{export_dir_base} already holds the versions of {_MAX_VERSION_ATTEMPTS} seconds in a row; remove some, or wait."
+  )
 
 
-def write(session: tf.compat.v1.Session, export_dir: str,
-          signatures: Dict[str, meta_graph_pb2.SignatureDef], saver: tf.compat.v1.train.Saver,
-          main_op: tf.Operation, assets_extra: Optional[Mapping[str, str]] = None,
-          clear_devices: bool = False) -> None:
+def write(
+  session: tf.compat.v1.Session,
+  export_dir: str,
+  signatures: Dict[str, meta_graph_pb2.SignatureDef],
+  saver: tf.compat.v1.train.Saver,
+  main_op: tf.Operation,
+  assets_extra: Optional[Mapping[str, str]] = None,
+  clear_devices: bool = False,
+) -> None:
   """Writes the session's graph and variables to `temp-<version>` and renames that.
 
   Args:
@@ -91,7 +98,7 @@ def write(session: tf.compat.v1.Session, export_dir: str,
     clear_devices: whether to drop the devices of all ops.
   """
   base, version = os.path.split(export_dir)
-  temporary = os.path.join(base, f'temp-{version}')
+  temporary = os.path.join(base, f"temp-{version}")
   if tf.io.gfile.exists(temporary):
     tf.io.gfile.rmtree(temporary)
   table_files, user_assets = _take_assets(session.graph)
@@ -99,13 +106,19 @@ def write(session: tf.compat.v1.Session, export_dir: str,
     session.graph.clear_collection(collection)
   builder = tf.compat.v1.saved_model.Builder(temporary)
   builder.add_meta_graph_and_variables(
-      session, [tf.saved_model.SERVING], signature_def_map=signatures, assets_collection=user_assets,
-      main_op=main_op, strip_default_attrs=True, saver=saver, clear_devices=clear_devices)
+    session,
+    [tf.saved_model.SERVING],
+    signature_def_map=signatures,
+    assets_collection=user_assets,
+    main_op=main_op,
+    strip_default_attrs=True,
+    saver=saver,
+    clear_devices=clear_devices,
+  )
   builder.save()
   _name_asset_base(temporary)
-  _copy({os.path.join('assets', os.path.basename(path)): path for path in table_files}, temporary)
-  _copy({os.path.join('assets.extra', name): path for name, path in (assets_extra or {}).items()},
-        temporary)
+  _copy({os.path.join("assets", os.path.basename(path)): path for path in table_files}, temporary)
+  _copy({os.path.join("assets.extra", name): path for name, path in (assets_extra or {}).items()}, temporary)
   tf.io.gfile.rename(temporary, export_dir)
 
 
@@ -124,8 +137,8 @@ def _name_asset_base(directory: str) -> None:
 
   Loaders read the collection only where there are no assets proper, and complain about it.
   """
-  path = os.path.join(directory, 'saved_model.pb')
-  with tf.io.gfile.GFile(path, 'rb') as file:
+  path = os.path.join(directory, "saved_model.pb")
+  with tf.io.gfile.GFile(path, "rb") as file:
     model = saved_model_pb2.SavedModel.FromString(file.read())
   for meta_graph in model.meta_graphs:
     for packed in list(meta_graph.collection_def[_ASSETS_KEY].any_list.value):
@@ -133,7 +146,7 @@ def _name_asset_base(directory: str) -> None:
       if packed.Unpack(asset):
         meta_graph.asset_file_def.append(asset)
     meta_graph.collection_def.pop(_ASSETS_KEY, None)
-  with tf.io.gfile.GFile(path, 'wb') as file:
+  with tf.io.gfile.GFile(path, "wb") as file:
     file.write(model.SerializeToString(deterministic=True))
 
 

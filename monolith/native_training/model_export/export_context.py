@@ -147,9 +147,7 @@ def get_current_export_ctx() -> Optional[ExportContext]:
 
 
 @contextlib.contextmanager
-def enter_export_mode(
-  mode: ExportMode, export_ctx: Optional[ExportContext] = None
-) -> Iterator[ExportContext]:
+def enter_export_mode(mode: ExportMode, export_ctx: Optional[ExportContext] = None) -> Iterator[ExportContext]:
   """Switches the process to export mode `mode` inside the `with` block.
 
   Args:

@@ -18,7 +18,7 @@ from monolith.native_training.model_export import export_state_utils
 
 import tensorflow as tf
 
-_DENSE_ONLY_DIR = 'dense_only'
+_DENSE_ONLY_DIR = "dense_only"
 _LOG_SECS = 1200
 # What an exporter raises for reasons outside this program, or inside the user's model.
 _EXPORT_ERRORS = (tf.errors.OpError, OSError, ValueError, KeyError, RuntimeError)
@@ -30,9 +30,9 @@ def get_global_step(checkpoint_path: str) -> int:
   Raises:
     CallerError: the path has another form.
   """
-  match = re.search(r'model\.ckpt-(\d+)', checkpoint_path)
+  match = re.search(r"model\.ckpt-(\d+)", checkpoint_path)
   if not match:
-    raise CallerError(f'{checkpoint_path!r} is no checkpoint path; give <model_dir>/model.ckpt-<step>.')
+    raise CallerError(f"{checkpoint_path!r} is no checkpoint path; give <model_dir>/model.ckpt-<step>.")
   return int(match.group(1))
 
 
@@ -49,16 +49,21 @@ class ExportSaverListener(tf.compat.v1.train.CheckpointSaverListener):
     dense_only: whether `save_path` is `<model_dir>/dense_only/model.ckpt`.
   """
 
-  def __init__(self, save_path: str, serving_input_receiver_fn: Callable[[], Any], exporter: Any,
-               exempt_checkpoint_paths: Optional[Iterable[str]] = None, dense_only: bool = False):
+  def __init__(
+    self,
+    save_path: str,
+    serving_input_receiver_fn: Callable[[], Any],
+    exporter: Any,
+    exempt_checkpoint_paths: Optional[Iterable[str]] = None,
+    dense_only: bool = False,
+  ):
     super().__init__()
     self._serving_input_receiver_fn = serving_input_receiver_fn
     self._exporter = exporter
     self._dense_only = dense_only
     self._helper = save_utils.SaveHelper(save_path)
     directory, name = os.path.split(os.fspath(save_path))
-    other = (os.path.dirname(directory) if dense_only
-             else os.path.join(directory, _DENSE_ONLY_DIR))
+    other = os.path.dirname(directory) if dense_only else os.path.join(directory, _DENSE_ONLY_DIR)
     # Full and dense-only checkpoints export to the same place: each listener knows the other's steps.
     self._other_helper = save_utils.SaveHelper(os.path.join(other, name))
     self._exempt_checkpoint_steps = {get_global_step(p) for p in exempt_checkpoint_paths or ()}
@@ -69,10 +74,9 @@ class ExportSaverListener(tf.compat.v1.train.CheckpointSaverListener):
     del session
     checkpoint = self._helper.get_ckpt_prefix(global_step_value)
     try:
-      exported = self._exporter.export_saved_model(
-          self._serving_input_receiver_fn, checkpoint, global_step_value)
+      exported = self._exporter.export_saved_model(self._serving_input_receiver_fn, checkpoint, global_step_value)
     except _EXPORT_ERRORS:
-      logging.exception('Exporting %s failed; the exports of earlier steps stay.', checkpoint)
+      logging.exception("Exporting %s failed; the exports of earlier steps stay.", checkpoint)
       return
     for export_dir in _paths(exported):
       self._add_entry_to_state(export_dir, global_step_value)
@@ -97,23 +101,26 @@ class ExportSaverListener(tf.compat.v1.train.CheckpointSaverListener):
       try:
         tf.io.gfile.rmtree(entry.export_dir)
       except tf.errors.NotFoundError:
-        logging.info('%s is gone already.', entry.export_dir)
+        logging.info("%s is gone already.", entry.export_dir)
     export_state_utils.overwrite_export_saver_listener_state(base, kept)
 
   def _existing_steps(self) -> Set[int]:
-    return (self._helper.get_existing_checkpoint_steps() | self._exempt_checkpoint_steps
-            | self._other_helper.get_existing_checkpoint_steps())
+    return (
+      self._helper.get_existing_checkpoint_steps()
+      | self._exempt_checkpoint_steps
+      | self._other_helper.get_existing_checkpoint_steps()
+    )
 
   def _update_metrics(self, export_dir_base: str, version: str) -> None:
-    number = version.split('.')[0]
+    number = version.split(".")[0]
     if not number.isdigit():
       return
     try:
-      self._mcli.emit_store('export_models.latest_version', int(number),
-                            tagkv={'model_name': os.path.basename(export_dir_base)})
+      self._mcli.emit_store(
+        "export_models.latest_version", int(number), tagkv={"model_name": os.path.basename(export_dir_base)}
+      )
     except OSError:
-      logging.log_every_n_seconds(logging.WARNING, 'Cannot emit the exported version.', _LOG_SECS,
-                                  exc_info=True)
+      logging.log_every_n_seconds(logging.WARNING, "Cannot emit the exported version.", _LOG_SECS, exc_info=True)
 
 
 def _paths(exported: Any) -> List[str]:

@@ -11,7 +11,7 @@ from monolith.native_training.model_export import export_pb2
 
 import tensorflow as tf
 
-_ExportSaverListenerStateFile = 'ExportSaverListenerState'
+_ExportSaverListenerStateFile = "ExportSaverListenerState"
 
 
 def get_export_saver_listener_state(export_dir_base: str) -> export_pb2.ServingModelState:
@@ -29,15 +29,15 @@ def get_export_saver_listener_state(export_dir_base: str) -> export_pb2.ServingM
   try:
     return text_format.Merge(text, state)
   except text_format.ParseError as error:
-    raise ValueError(f'{path} is no ServingModelState ({error}); delete it, and the exports it listed '
-                     f'are no longer pruned.') from error
+    raise ValueError(
+      f"{path} is no ServingModelState ({error}); delete it, and the exports it listed are no longer pruned."
+    ) from error
 
 
-def overwrite_export_saver_listener_state(export_dir_base: str,
-                                          state: export_pb2.ServingModelState) -> None:
+def overwrite_export_saver_listener_state(export_dir_base: str, state: export_pb2.ServingModelState) -> None:
   """Writes the state in one piece; the directory is created where it is missing."""
   tf.io.gfile.makedirs(export_dir_base)
   path = os.path.join(export_dir_base, _ExportSaverListenerStateFile)
-  with tf.io.gfile.GFile(path + '-tmp', 'w') as file:
+  with tf.io.gfile.GFile(path + "-tmp", "w") as file:
     file.write(text_format.MessageToString(state))
-  tf.io.gfile.rename(path + '-tmp', path, overwrite=True)
+  tf.io.gfile.rename(path + "-tmp", path, overwrite=True)

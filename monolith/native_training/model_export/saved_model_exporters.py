@@ -25,12 +25,12 @@ from monolith.native_training.model_export import export_context
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-__all__ = ['BaseExporter', 'DistributedExporter', 'StandaloneExporter']
+__all__ = ["BaseExporter", "DistributedExporter", "StandaloneExporter"]
 
 _DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-_WARMUP_ASSET = 'tf_serving_warmup_requests'
+_WARMUP_ASSET = "tf_serving_warmup_requests"
 # The collection of tables of one slot each, which have no ops yet.
-_HASH_TABLE_KEY = 'monolith_hash_tables'
+_HASH_TABLE_KEY = "monolith_hash_tables"
 
 ContextFactory = Callable[[], contextlib.AbstractContextManager]
 
@@ -49,9 +49,15 @@ class BaseExporter(abc.ABC):
     export_context_list: make context managers that are entered while the graph is built.
   """
 
-  def __init__(self, model_fn: Callable[..., Any], model_dir: str, export_dir_base: str,
-               shared_embedding: bool = False, warmup_file: Optional[str] = None,
-               export_context_list: Optional[Sequence[ContextFactory]] = None):
+  def __init__(
+    self,
+    model_fn: Callable[..., Any],
+    model_dir: str,
+    export_dir_base: str,
+    shared_embedding: bool = False,
+    warmup_file: Optional[str] = None,
+    export_context_list: Optional[Sequence[ContextFactory]] = None,
+  ):
     self._model_fn = model_fn
     self._model_dir = os.fspath(model_dir)
     self._export_dir_base = os.fspath(export_dir_base)
@@ -60,9 +66,12 @@ class BaseExporter(abc.ABC):
     self._export_context_list = list(export_context_list or ())
 
   @abc.abstractmethod
-  def export_saved_model(self, serving_input_receiver_fn: Callable[[], Any],
-                         checkpoint_path: Optional[str] = None,
-                         global_step: Optional[int] = None) -> Union[bytes, Dict[str, bytes]]:
+  def export_saved_model(
+    self,
+    serving_input_receiver_fn: Callable[[], Any],
+    checkpoint_path: Optional[str] = None,
+    global_step: Optional[int] = None,
+  ) -> Union[bytes, Dict[str, bytes]]:
     """Exports a checkpoint, by default the latest; returns the path of what was written."""
 
   @staticmethod
@@ -71,7 +80,7 @@ class BaseExporter(abc.ABC):
     return _saved_model_writer.create_asset_base()
 
   @staticmethod
-  def add_ckpt_to_assets(ckpt_to_export: str, pattern: str = '*') -> List[str]:
+  def add_ckpt_to_assets(ckpt_to_export: str, pattern: str = "*") -> List[str]:
     """Marks the table files of a checkpoint that match, to be copied into the export.
 
     Returns:
@@ -80,16 +89,16 @@ class BaseExporter(abc.ABC):
     directory = save_utils.SaveHelper.get_ckpt_asset_dir(ckpt_to_export)
     paths = sorted(tf.io.gfile.glob(os.path.join(directory, pattern)))
     graph = tf.compat.v1.get_default_graph()
-    marked = [a for a in graph.get_collection(tf.compat.v1.GraphKeys.ASSET_FILEPATHS)
-              if isinstance(a, str)]
+    marked = [a for a in graph.get_collection(tf.compat.v1.GraphKeys.ASSET_FILEPATHS) if isinstance(a, str)]
     for path in paths:
       if path not in marked:
         graph.add_to_collection(tf.compat.v1.GraphKeys.ASSET_FILEPATHS, path)
     return paths
 
   @staticmethod
-  def build_signature(input_tensor_dict: Mapping[str, Any],
-                      output_tensor_dict: Mapping[str, Any]) -> meta_graph_pb2.SignatureDef:
+  def build_signature(
+    input_tensor_dict: Mapping[str, Any], output_tensor_dict: Mapping[str, Any]
+  ) -> meta_graph_pb2.SignatureDef:
     """A Predict signature of tensors or TensorInfos by public name."""
     return _saved_model_writer.build_signature(input_tensor_dict, output_tensor_dict)
 
@@ -103,8 +112,10 @@ class BaseExporter(abc.ABC):
     """
     tables = tf.compat.v1.get_collection(_HASH_TABLE_KEY)
     if tables:
-      raise ValueError(f'The graph has {len(tables)} one-slot hash tables, whose export is not '
-                       f'supported yet; use multi_hash_table_ops.MultiHashTable.')
+      raise ValueError(
+        f"The graph has {len(tables)} one-slot hash tables, whose export is not "
+        f"supported yet; use multi_hash_table_ops.MultiHashTable."
+      )
     return []
 
   def create_multi_hashtable_restore_ops(self, ckpt_to_export: str) -> List[tf.Operation]:
@@ -118,20 +129,26 @@ class BaseExporter(abc.ABC):
       return []
     directory = os.path.abspath(save_utils.SaveHelper.get_ckpt_asset_dir(ckpt_to_export))
     if not tf.io.gfile.isdir(directory):
-      raise ValueError(f'Checkpoint {ckpt_to_export} has no tables: {directory} does not exist.')
+      raise ValueError(f"Checkpoint {ckpt_to_export} has no tables: {directory} does not exist.")
     plan = _multi_table_listeners.plan_restore(directory, [t.shared_name for t in tables])
     return [self._restore_op(ckpt_to_export, table, *plan[table.shared_name]) for table in tables]
 
-  def _restore_op(self, ckpt_to_export: str, table: multi_hash_table_ops.MultiHashTable,
-                  paths: Sequence[str], shard_index: int, num_shards: int) -> tf.Operation:
+  def _restore_op(
+    self,
+    ckpt_to_export: str,
+    table: multi_hash_table_ops.MultiHashTable,
+    paths: Sequence[str],
+    shard_index: int,
+    num_shards: int,
+  ) -> tf.Operation:
     """Restores a table from files that are copied into the export, or from where they are."""
     if self._shared_embedding:
       basenames = tf.constant(list(paths))
     else:
       prefixes = [os.path.basename(path) for path in paths]
       for prefix in prefixes:
-        for kind in ('', '.meta'):
-          self.add_ckpt_to_assets(ckpt_to_export, f'{prefix}{kind}-[0-9]*-of-[0-9]*')
+        for kind in ("", ".meta"):
+          self.add_ckpt_to_assets(ckpt_to_export, f"{prefix}{kind}-[0-9]*-of-[0-9]*")
       basenames = tf.strings.join([self.create_asset_base(), tf.constant(prefixes)])
     with tf.control_dependencies([table.initializer]):
       return table.restore(basenames, shard_index, num_shards).as_op()
@@ -142,31 +159,38 @@ class BaseExporter(abc.ABC):
     return {}, {}
 
   @staticmethod
-  def add_multi_hashtable_assign_signatures(
-      signatures: Dict[str, meta_graph_pb2.SignatureDef]) -> None:
+  def add_multi_hashtable_assign_signatures(signatures: Dict[str, meta_graph_pb2.SignatureDef]) -> None:
     """Adds `<shared name>/raw_assign` of every multi table of the default graph.
 
     Inputs `id` int64 [n], `id_split` int64 [tables + 1] and `flat_value` float32, flat, in the order of
     sorted table names; output `result`, the int32 0.
     """
     for table in tf.compat.v1.get_collection(multi_hash_table_ops._MULTI_HASH_TABLE_GRAPH_KEY):
-      with tf.name_scope('raw_assign'):
-        ids = tf.compat.v1.placeholder(tf.int64, [None], 'id')
-        splits = tf.compat.v1.placeholder(tf.int64, [None], 'id_split')
-        values = tf.compat.v1.placeholder(tf.float32, [None], 'flat_value')
+      with tf.name_scope("raw_assign"):
+        ids = tf.compat.v1.placeholder(tf.int64, [None], "id")
+        splits = tf.compat.v1.placeholder(tf.int64, [None], "id_split")
+        values = tf.compat.v1.placeholder(tf.float32, [None], "flat_value")
         ragged = tf.RaggedTensor.from_row_splits(ids, splits, validate=False)
         with tf.control_dependencies([table.raw_assign(ragged, values).as_op()]):
-          result = tf.constant(0, tf.int32, name='result')
-      signatures[f'{table.shared_name}/raw_assign'] = _saved_model_writer.build_signature(
-          {'id': ids, 'id_split': splits, 'flat_value': values}, {'result': result})
+          result = tf.constant(0, tf.int32, name="result")
+      signatures[f"{table.shared_name}/raw_assign"] = _saved_model_writer.build_signature(
+        {"id": ids, "id_split": splits, "flat_value": values}, {"result": result}
+      )
 
   # ---- one SavedModel ----
 
   def _export_saved_model_from_graph(
-      self, graph: tf.Graph, export_ctx: export_context.ExportContext, checkpoint_path: str,
-      export_dir: Optional[str] = None, export_dir_base: Optional[str] = None,
-      restore_hashtable: bool = True, assign_hashtable: bool = True,
-      assets_extra: Optional[Mapping[str, str]] = None, clear_devices: bool = False) -> bytes:
+    self,
+    graph: tf.Graph,
+    export_ctx: export_context.ExportContext,
+    checkpoint_path: str,
+    export_dir: Optional[str] = None,
+    export_dir_base: Optional[str] = None,
+    restore_hashtable: bool = True,
+    assign_hashtable: bool = True,
+    assets_extra: Optional[Mapping[str, str]] = None,
+    clear_devices: bool = False,
+  ) -> bytes:
     """Writes the graph with the variables of a checkpoint; returns the export's path.
 
     Raises:
@@ -174,24 +198,22 @@ class BaseExporter(abc.ABC):
     """
     if export_dir is None:
       if export_dir_base is None:
-        raise ValueError('_export_saved_model_from_graph: give export_dir or export_dir_base.')
+        raise ValueError("_export_saved_model_from_graph: give export_dir or export_dir_base.")
       tf.io.gfile.makedirs(export_dir_base)
       export_dir = os.path.join(export_dir_base, _saved_model_writer.new_version(export_dir_base))
     with graph.as_default():
       tf.compat.v1.train.get_or_create_global_step(graph)
-      signatures = {s.name: self.build_signature(s.inputs, s.outputs)
-                    for s in export_ctx.signatures(graph)}
+      signatures = {s.name: self.build_signature(s.inputs, s.outputs) for s in export_ctx.signatures(graph)}
       if assign_hashtable:
         inputs, outputs = self.build_hashtable_assign_inputs_outputs()
-        signatures['hashtable_assign'] = self.build_signature(inputs, outputs)
+        signatures["hashtable_assign"] = self.build_signature(inputs, outputs)
         self.add_multi_hashtable_assign_signatures(signatures)
       main_op = self._main_op(checkpoint_path, restore_hashtable)
       saver = tf.compat.v1.train.Saver(sharded=True)
       config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
       with tf.compat.v1.Session(graph=graph, config=config) as session:
         _restore(saver, session, checkpoint_path)
-        _saved_model_writer.write(session, export_dir, signatures, saver, main_op, assets_extra,
-                                  clear_devices)
+        _saved_model_writer.write(session, export_dir, signatures, saver, main_op, assets_extra, clear_devices)
     return export_dir.encode()
 
   def _main_op(self, checkpoint_path: str, restore_hashtable: bool) -> tf.Operation:
@@ -199,7 +221,7 @@ class BaseExporter(abc.ABC):
     if restore_hashtable:
       ops += self.create_hashtable_restore_ops(checkpoint_path)
       ops += self.create_multi_hashtable_restore_ops(checkpoint_path)
-    return tf.group(*ops, name='main_op')
+    return tf.group(*ops, name="main_op")
 
   # ---- the model ----
 
@@ -215,15 +237,15 @@ class BaseExporter(abc.ABC):
     spec = tf_estimator.EstimatorSpec.from_any(self._call_model_fn(receiver.features))
     context = export_context.get_current_export_ctx()
     if context is None:
-      raise ValueError('_model_fn_with_input_reveiver: no export is going on; use enter_export_mode.')
+      raise ValueError("_model_fn_with_input_reveiver: no export is going on; use enter_export_mode.")
     for name, outputs in _export_outputs(spec).items():
       context.add_signature(graph, name, inputs, outputs)
 
   def _call_model_fn(self, features: Any) -> Any:
-    kwargs: Dict[str, Any] = {'mode': tf_estimator.ModeKeys.PREDICT}
+    kwargs: Dict[str, Any] = {"mode": tf_estimator.ModeKeys.PREDICT}
     parameters = inspect.signature(self._model_fn).parameters
-    if 'config' in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-      kwargs['config'] = tf_estimator.RunConfig(model_dir=self._model_dir)
+    if "config" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+      kwargs["config"] = tf_estimator.RunConfig(model_dir=self._model_dir)
     return self._model_fn(features=features, **kwargs)
 
   def gen_warmup_assets(self) -> Dict[str, str]:
@@ -231,7 +253,7 @@ class BaseExporter(abc.ABC):
     if self._warmup_file and tf.io.gfile.exists(self._warmup_file):
       return {_WARMUP_ASSET: self._warmup_file}
     if self._warmup_file:
-      logging.info('%s does not exist: the export carries no warmup requests.', self._warmup_file)
+      logging.info("%s does not exist: the export carries no warmup requests.", self._warmup_file)
     return {}
 
   def _checkpoint(self, checkpoint_path: Optional[str]) -> str:
@@ -242,14 +264,13 @@ class BaseExporter(abc.ABC):
     """
     path = checkpoint_path or save_utils.latest_checkpoint(self._model_dir)
     if not path:
-      raise ValueError(f'{self._model_dir} holds no checkpoint to export; train first, or give '
-                       f'checkpoint_path.')
+      raise ValueError(f"{self._model_dir} holds no checkpoint to export; train first, or give checkpoint_path.")
     return os.fspath(path)
 
   @contextlib.contextmanager
   def _export_environment(self, mode: export_context.ExportMode, context=None) -> Iterator[Any]:
     """Export mode, the caller's contexts, a fresh graph; without TF_CONFIG, which is of the training."""
-    tf_config = os.environ.pop('TF_CONFIG', None)
+    tf_config = os.environ.pop("TF_CONFIG", None)
     try:
       with contextlib.ExitStack() as stack:
         export_ctx = stack.enter_context(export_context.enter_export_mode(mode, context))
@@ -259,15 +280,18 @@ class BaseExporter(abc.ABC):
         yield graph, export_ctx
     finally:
       if tf_config is not None:
-        os.environ['TF_CONFIG'] = tf_config
+        os.environ["TF_CONFIG"] = tf_config
 
 
 class StandaloneExporter(BaseExporter):
   """Exports everything as one SavedModel, `<export_dir_base>/<version>/`."""
 
-  def export_saved_model(self, serving_input_receiver_fn: Callable[[], Any],
-                         checkpoint_path: Optional[str] = None,
-                         global_step: Optional[int] = None) -> bytes:
+  def export_saved_model(
+    self,
+    serving_input_receiver_fn: Callable[[], Any],
+    checkpoint_path: Optional[str] = None,
+    global_step: Optional[int] = None,
+  ) -> bytes:
     """Exports a checkpoint.
 
     Args:
@@ -287,16 +311,18 @@ class StandaloneExporter(BaseExporter):
       self._model_fn_with_input_reveiver(serving_input_receiver_fn)
       _leave_jobs(graph)
       return self._export_saved_model_from_graph(
-          graph, export_ctx, checkpoint_path, export_dir_base=self._export_dir_base,
-          assets_extra=self.gen_warmup_assets())
+        graph, export_ctx, checkpoint_path, export_dir_base=self._export_dir_base, assets_extra=self.gen_warmup_assets()
+      )
 
 
 class DistributedExporter(BaseExporter):
   """Would export a model and its parameter servers apart; not supported yet."""
 
   def __init__(self, *args: Any, **kwargs: Any):
-    raise ValueError('DistributedExporter is not supported yet; export with StandaloneExporter '
-                     '(serving.export_mode = ExportMode.STANDALONE).')
+    raise ValueError(
+      "DistributedExporter is not supported yet; export with StandaloneExporter "
+      "(serving.export_mode = ExportMode.STANDALONE)."
+    )
 
   def export_saved_model(self, serving_input_receiver_fn, checkpoint_path=None, global_step=None):
     """Never reached: there is no instance."""
@@ -311,32 +337,32 @@ def _leave_jobs(graph: tf.Graph) -> None:
       op._set_device(spec.replace(job=None, replica=None, task=None))
 
 
-def _restore(saver: tf.compat.v1.train.Saver, session: tf.compat.v1.Session,
-             checkpoint_path: str) -> None:
-  problem = f'Checkpoint {checkpoint_path} does not hold what the model needs: '
-  remedy = 'Export the checkpoint of this very model.'
+def _restore(saver: tf.compat.v1.train.Saver, session: tf.compat.v1.Session, checkpoint_path: str) -> None:
+  problem = f"Checkpoint {checkpoint_path} does not hold what the model needs: "
+  remedy = "Export the checkpoint of this very model."
   try:
     saved = tf.train.load_checkpoint(checkpoint_path).get_variable_to_shape_map()
     for variable in tf.compat.v1.global_variables():
       shape = saved.get(variable.op.name)
       # A saver takes another shape without a word. A part of a variable is saved under the whole's name.
-      if (shape is not None and variable._save_slice_info is None
-          and not variable.shape.is_compatible_with(shape)):
-        raise ValueError(f'{problem}{variable.op.name} is {shape} there and '
-                         f'{variable.shape.as_list()} in the model. {remedy}')
+      if shape is not None and variable._save_slice_info is None and not variable.shape.is_compatible_with(shape):
+        raise ValueError(
+          f"{problem}{variable.op.name} is {shape} there and {variable.shape.as_list()} in the model. {remedy}"
+        )
     saver.restore(session, checkpoint_path)
   except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError) as error:
-    raise ValueError(f'{problem}{error} {remedy}') from error
+    raise ValueError(f"{problem}{error} {remedy}") from error
 
 
 def _receiver_inputs(receiver_tensors: Any) -> Dict[str, tf.Tensor]:
   """Receiver tensors by input name; a bare tensor is called `input`."""
-  inputs = (dict(receiver_tensors) if isinstance(receiver_tensors, Mapping)
-            else {'input': receiver_tensors})
+  inputs = dict(receiver_tensors) if isinstance(receiver_tensors, Mapping) else {"input": receiver_tensors}
   for name, tensor in inputs.items():
     if not isinstance(tensor, tf.Tensor):
-      raise ValueError(f'ServingInputReceiver.receiver_tensors[{name!r}] is {tensor!r}, not a tensor; '
-                       f'the order is ServingInputReceiver(features, receiver_tensors).')
+      raise ValueError(
+        f"ServingInputReceiver.receiver_tensors[{name!r}] is {tensor!r}, not a tensor; "
+        f"the order is ServingInputReceiver(features, receiver_tensors)."
+      )
   return inputs
 
 
@@ -348,17 +374,19 @@ def _export_outputs(spec: tf_estimator.EstimatorSpec) -> Dict[str, Dict[str, tf.
     found = {_DEFAULT_SIGNATURE: _named(spec.predictions)}
   if _DEFAULT_SIGNATURE not in found:
     if len(found) > 1:
-      raise ValueError(f'export_outputs has {sorted(found)} but none is named {_DEFAULT_SIGNATURE!r}, '
-                       f'which a request without a signature name means; name one so.')
+      raise ValueError(
+        f"export_outputs has {sorted(found)} but none is named {_DEFAULT_SIGNATURE!r}, "
+        f"which a request without a signature name means; name one so."
+      )
     found[_DEFAULT_SIGNATURE] = next(iter(found.values()))
   return found
 
 
 def _named(output: Any) -> Dict[str, tf.Tensor]:
   """{output name: tensor} of a PredictOutput, of a dict, or of one tensor, called `output`."""
-  output = getattr(output, 'outputs', output) if not isinstance(output, tf.Tensor) else output
-  named = dict(output) if isinstance(output, Mapping) else {'output': output}
+  output = getattr(output, "outputs", output) if not isinstance(output, tf.Tensor) else output
+  named = dict(output) if isinstance(output, Mapping) else {"output": output}
   for name, tensor in named.items():
     if not isinstance(tensor, tf.Tensor):
-      raise ValueError(f'Output {name!r} of the model is {tensor!r}; only tensors can be exported.')
+      raise ValueError(f"Output {name!r} of the model is {tensor!r}; only tensors can be exported.")
   return named

@@ -67,7 +67,7 @@ TEST(EntryConfigTest, OptimizersThatNoConfigDescribes) {
 }
 
 TEST(EntryConfigTest, OptimizerSettingsOutOfRange) {
-  const auto set = [](float OptimizerConfig::* field, float value) {
+  const auto set = [](float OptimizerConfig::*field, float value) {
     return [field, value](SliceConfig* s) { s->optimizer.*field = value; };
   };
   for (const char* name : {"sgd", "adagrad", "rmsprop"}) {
@@ -96,9 +96,7 @@ TEST(EntryConfigTest, OptimizerSettingsOutOfRange) {
 }
 
 TEST(EntryConfigTest, CompressorSettingsOutOfRange) {
-  const auto r8 = [](float r) {
-    return [r](SliceConfig* s) { s->compressor = {"fixed_r8", r, 0, 0, 0, 0}; };
-  };
+  const auto r8 = [](float r) { return [r](SliceConfig* s) { s->compressor = {"fixed_r8", r, 0, 0, 0, 0}; }; };
   EXPECT_THAT(ErrorAfter(r8(0)), Says("fixed_r8: r is 0.000000; it must be > 0"));
   EXPECT_THAT(ErrorAfter(r8(INFINITY)), Says("fixed_r8: r is inf"));
   const auto one_bit = [](int64_t steps, float init, float max) {

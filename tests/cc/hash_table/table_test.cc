@@ -39,7 +39,8 @@ TEST_P(AnyTableTest, AbsentFidReadsZerosAndIsNotInserted) {
 
 TEST_P(AnyTableTest, AnyInt64IsAFid) {
   auto table = New(1);
-  const std::vector<int64_t> fids = {0, -1, 1, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()};
+  const std::vector<int64_t> fids = {0, -1, 1, std::numeric_limits<int64_t>::min(),
+                                     std::numeric_limits<int64_t>::max()};
   Assign(table.get(), fids, {1, 2, 3, 4, 5});
   EXPECT_THAT(Lookup(*table, fids), ElementsAre(1, 2, 3, 4, 5));
   EXPECT_EQ(table->size(), 5u);
@@ -278,7 +279,8 @@ TEST(TableTest, RandomValuesDependOnSeedSliceAndFidOnly) {
   const std::vector<float> values = Lookup(*first, {1});
   EXPECT_EQ(values, Lookup(*second, {1}));
   EXPECT_NE(values, Lookup(*first, {2}));
-  EXPECT_NE(std::vector<float>(values.begin(), values.begin() + 500), std::vector<float>(values.begin() + 500, values.end()));
+  EXPECT_NE(std::vector<float>(values.begin(), values.begin() + 500),
+            std::vector<float>(values.begin() + 500, values.end()));
   EXPECT_GT(*std::max_element(values.begin(), values.end()), 0.9f);
   EXPECT_LT(*std::min_element(values.begin(), values.end()), -0.9f);
   for (float v : values) EXPECT_TRUE(v >= -1 && v < 1);

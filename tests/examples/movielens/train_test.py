@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture(name='data', scope='module')
+@pytest.fixture(name="data", scope="module")
 def _data():
   return dataset.load(BUNDLED_DATA).first_users(8)
 
 
 def test_auc():
-  assert train.auc(np.array([1, 0, 1, 0]), np.array([.9, .1, .8, .2])) == 1
-  assert train.auc(np.array([1, 0, 1, 0]), np.array([.9, .9, .1, .2])) == pytest.approx(.375)
-  assert train.auc(np.array([0, 1]), np.array([.5, .5])) == .5
-  with pytest.raises(ValueError, match='2 liked and 0 other'):
-    train.auc(np.array([1, 1]), np.array([.5, .5]))
+  assert train.auc(np.array([1, 0, 1, 0]), np.array([0.9, 0.1, 0.8, 0.2])) == 1
+  assert train.auc(np.array([1, 0, 1, 0]), np.array([0.9, 0.9, 0.1, 0.2])) == pytest.approx(0.375)
+  assert train.auc(np.array([0, 1]), np.array([0.5, 0.5])) == 0.5
+  with pytest.raises(ValueError, match="2 liked and 0 other"):
+    train.auc(np.array([1, 1]), np.array([0.5, 0.5]))
 
 
 @pytest.mark.slow
@@ -41,7 +41,7 @@ def test_export_predicts_what_the_live_model_predicted(data, tmp_path):
 @pytest.mark.slow
 def test_a_run_repeats_and_servers_change_nothing(data, tmp_path):
   predictions = []
-  for name, num_ps in (('a', 0), ('b', 0), ('c', 2)):
+  for name, num_ps in (("a", 0), ("b", 0), ("c", 2)):
     experiment = train.Experiment(data, str(tmp_path / name), num_ps, Settings(epochs=1))
     experiment.train()
     predictions.append(experiment.predict())
@@ -50,34 +50,38 @@ def test_a_run_repeats_and_servers_change_nothing(data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('num_ps', ['0', '2'])
+@pytest.mark.parametrize("num_ps", ["0", "2"])
 def test_small_run_prints_both_aucs_and_ten_movies(num_ps, tmp_path, capfd):
-  value = train.main(['--small', '--num_ps', num_ps, '--model_dir', str(tmp_path)])
+  value = train.main(["--small", "--num_ps", num_ps, "--model_dir", str(tmp_path)])
   printed = capfd.readouterr().out
-  assert value > .7
-  assert f'every id its own vector        {value:.4f}' in printed
-  assert 'ids hashed into 512 buckets    0.' in printed
-  listed = printed[printed.index('Best 10 movies that user 1'):].splitlines()[1:]
-  assert len(listed) == 10 and listed[0].startswith('   1. 0.')
-  assert any(name.startswith('events.out') for name in os.listdir(tmp_path / 'own_ids'))
+  assert value > 0.7
+  assert f"every id its own vector        {value:.4f}" in printed
+  assert "ids hashed into 512 buckets    0." in printed
+  listed = printed[printed.index("Best 10 movies that user 1") :].splitlines()[1:]
+  assert len(listed) == 10 and listed[0].startswith("   1. 0.")
+  assert any(name.startswith("events.out") for name in os.listdir(tmp_path / "own_ids"))
 
 
 @pytest.mark.slow
 def test_own_vectors_reach_the_promised_auc(tmp_path):
-  value = train.main(['--model_dir', str(tmp_path)])
-  assert value >= .77
+  value = train.main(["--model_dir", str(tmp_path)])
+  assert value >= 0.77
 
 
 @pytest.mark.slow
 def test_other_layouts_train_too(tmp_path):
   source = dataset.load(BUNDLED_DATA).first_users(8)
-  (tmp_path / 'ml-1m').mkdir()
-  (tmp_path / 'ml-1m' / 'ratings.dat').write_text(''.join(
-      f'{u}::{m}::{r:g}::{t}\n' for u, m, r, t in zip(source.users, source.movies, source.ratings,
-                                                      source.timestamps, strict=True)))
-  (tmp_path / 'ml-1m' / 'movies.dat').write_text(''.join(
-      f'{m}::{source.titles[m]}::{"|".join(source.genres[m])}\n' for m in source.titles),
-      encoding='latin-1', errors='replace')
-  value = train.main(['--data', str(tmp_path / 'ml-1m'), '--epochs', '1', '--model_dir',
-                      str(tmp_path / 'm')])
-  assert .4 < value < 1
+  (tmp_path / "ml-1m").mkdir()
+  (tmp_path / "ml-1m" / "ratings.dat").write_text(
+    "".join(
+      f"{u}::{m}::{r:g}::{t}\n"
+      for u, m, r, t in zip(source.users, source.movies, source.ratings, source.timestamps, strict=True)
+    )
+  )
+  (tmp_path / "ml-1m" / "movies.dat").write_text(
+    "".join(f"{m}::{source.titles[m]}::{'|'.join(source.genres[m])}\n" for m in source.titles),
+    encoding="latin-1",
+    errors="replace",
+  )
+  value = train.main(["--data", str(tmp_path / "ml-1m"), "--epochs", "1", "--model_dir", str(tmp_path / "m")])
+  assert 0.4 < value < 1

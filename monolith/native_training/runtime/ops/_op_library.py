@@ -52,4 +52,6 @@ def load() -> types.ModuleType:
   try:
     return tf.load_op_library(str(LIBRARY_PATH))
   except tf.errors.NotFoundError as error:
-    raise ImportError(f"The op library does not load in TensorFlow {tf.__version__} ({error.message}); {_REBUILD}.") from error
+    raise ImportError(
+      f"The op library does not load in TensorFlow {tf.__version__} ({error.message}); {_REBUILD}."
+    ) from error
