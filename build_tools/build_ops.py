@@ -202,7 +202,7 @@ def build(root: pathlib.Path = ROOT, jobs: int | None = None, out_dir: pathlib.P
 
 def _link(compiler: list[str], tensorflow: TensorFlow, objects: list[pathlib.Path], out: pathlib.Path) -> pathlib.Path:
   out.mkdir(parents=True, exist_ok=True)
-  target, temporary = out / LIBRARY, out / (LIBRARY + ".tmp")
+  target, temporary = out / LIBRARY, out / f"{LIBRARY}.{os.getpid()}.tmp"
   command = [c for c in compiler if not c.endswith("ccache")] + ["-shared", "-pthread", "-o", str(temporary)]
   command += [
     *map(str, objects),

@@ -7,10 +7,13 @@ TF1 graphs the trainer builds. It patches nothing in TensorFlow.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+import types
 import warnings
 
+from monolith import _aliases
 from monolith._version import __version__
 
 __all__ = ["__version__", "enable_tf_estimator_names"]
@@ -39,6 +42,14 @@ def _select_keras_2() -> None:
 
 
 _select_keras_2()
+_aliases.install()
+
+
+def __getattr__(name: str) -> types.ModuleType:
+  """Short names of modules, such as `monolith.layers`, without importing them first."""
+  if f"{__name__}.{name}" in _aliases.ALIASES:
+    return importlib.import_module(f"{__name__}.{name}")
+  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def enable_tf_estimator_names() -> None:

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -26,16 +28,22 @@ using ::tensorflow::core::RefCountPtr;
 
 constexpr uint64_t kEntriesPerShard = 1000000;
 constexpr int kMostAutoShards = 4;
+constexpr int kMostShards = 99999;  // five digits in file names
+constexpr int kMostThreads = 16;
 
 // Runs work(i) for i in [0, n) on threads of its own: a save must not wait for pool threads that wait for it.
 absl::Status RunOnThreads(Env* env, int n, const std::function<absl::Status(int)>& work) {
   std::vector<absl::Status> statuses(n);
+  std::atomic<int> next{0};
+  const auto take_turns = [&] {
+    for (int i = next++; i < n; i = next++) statuses[i] = work(i);
+  };
   {
     std::vector<std::unique_ptr<::tensorflow::Thread>> threads;  // joined at the end of the scope
-    for (int i = 1; i < n; ++i) {
-      threads.emplace_back(env->StartThread({}, "table_files", [&statuses, &work, i] { statuses[i] = work(i); }));
+    for (int i = 1; i < std::min(n, kMostThreads); ++i) {
+      threads.emplace_back(env->StartThread({}, "table_files", take_turns));
     }
-    if (n > 0) statuses[0] = work(0);
+    take_turns();
   }
   absl::Status status;
   for (const absl::Status& one : statuses) status.Update(one);
@@ -76,6 +84,9 @@ class MultiTableSaveOp : public MultiTableFileOp {
   explicit MultiTableSaveOp(OpKernelConstruction* ctx) : MultiTableFileOp(ctx) {
     std::string config;
     OP_REQUIRES_OK(ctx, ctx->GetAttr("nshards", &num_shards_));
+    OP_REQUIRES(ctx, num_shards_ <= kMostShards,
+                absl::InvalidArgumentError(absl::StrCat("nshards is ", num_shards_, "; it must be at most ", kMostShards,
+                                                        ", the most that file names number.")));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("slot_expire_time_config", &config));
     if (config.empty()) return;
     hash_table::SlotExpireTimeConfig proto;
@@ -90,6 +101,9 @@ class MultiTableSaveOp : public MultiTableFileOp {
       return absl::InvalidArgumentError(absl::StrCat("basename has ", basenames.size(), " elements; save to one."));
     }
     const std::string& basename = basenames[0];
+    if (basename.empty()) {
+      return absl::InvalidArgumentError("basename is empty; give the path in front of the shard suffix.");
+    }
     TF_RETURN_IF_ERROR(env->RecursivelyCreateDir(std::string(::tensorflow::io::Dirname(basename))));
     std::vector<std::unique_ptr<EmbeddingTable::Locked>> locked;
     for (int t = 0; t < tables->num_tables(); ++t) locked.push_back(tables->table(t).Lock());
@@ -182,11 +196,16 @@ class MultiTableRestoreOp : public MultiTableFileOp {
 
   static void LogUnplaced(const MultiTable& tables, const std::vector<Shard>& shards, const std::string& basename) {
     std::vector<bool> found(tables.num_tables(), false);
-    for (const TableCount& count : shards[0].counts) {
-      const int t = tables.IndexOf(count.table);
-      if (t >= 0) found[t] = true;
-      if (t < 0)
-        LOG(WARNING) << "restoring " << basename << ": no table takes the saved table '" << count.table << "'.";
+    std::set<std::string> unplaced;
+    for (const Shard& shard : shards) {
+      for (const TableCount& count : shard.counts) {
+        const int t = tables.IndexOf(count.table);
+        if (t >= 0) {
+          found[t] = true;
+        } else if (unplaced.insert(count.table).second) {
+          LOG(WARNING) << "restoring " << basename << ": no table takes the saved table '" << count.table << "'.";
+        }
+      }
     }
     for (int t = 0; t < tables.num_tables(); ++t) {
       if (!found[t])

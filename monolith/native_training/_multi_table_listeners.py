@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any, Optional
 
 from monolith.native_training import _checkpoint_files
@@ -88,6 +89,22 @@ def _saved_names(assets: str, base: str) -> list[str]:
   return sorted((n for n in names if pattern.match(n)), key=lambda n: (len(n), n))
 
 
+def _groups(shared_names: list[str]) -> dict[str, list[str]]:
+  """Names of shards of one table: base name -> its shards in order."""
+  groups: dict[str, list[str]] = defaultdict(list)
+  for name in shared_names:
+    groups[re.sub(r"\d+$", "", name)].append(name)
+  return {base: sorted(names, key=lambda n: (len(n), n)) for base, names in groups.items()}
+
+
+def _shards(tables: list[Any]) -> Iterator[tuple[int, int, Any]]:
+  """(shard_index, num_shards, table) of all tables."""
+  by_name = {table.shared_name: table for table in tables}
+  for names in _groups(list(by_name)).values():
+    for index, name in enumerate(names):
+      yield index, len(names), by_name[name]
+
+
 def plan_restore(assets: str, shared_names: list[str]) -> dict[str, tuple[list[str], int, int]]:
   """Decides what each table of a graph reads: name -> (basenames, shard_index, num_shards).
 
@@ -97,12 +114,8 @@ def plan_restore(assets: str, shared_names: list[str]) -> dict[str, tuple[list[s
   Raises:
     ValueError: nothing was saved for a table.
   """
-  groups: dict[str, list[str]] = defaultdict(list)
-  for name in shared_names:
-    groups[re.sub(r"\d+$", "", name)].append(name)
   plan = {}
-  for base, names in groups.items():
-    names.sort(key=lambda n: (len(n), n))
+  for base, names in _groups(shared_names).items():
     saved = _saved_names(assets, base)
     if not saved:
       raise ValueError(
@@ -129,38 +142,48 @@ class MultiHashTableCheckpointRestorerListener(basic_restore_hook.CheckpointRest
     super().__init__()
     self._model_dir = os.path.dirname(basename)
     self._ps_monitor = ps_monitor
-    self._prefix: Optional[str] = None
-    self._initializers: list[tf.Operation] = []
-    self._restores: dict[str, list[tf.Operation]] = defaultdict(list)
+    self._tables: list[Any] = []
+    self._basenames: dict[str, tf.Tensor] = {}
+    # A table's restore ops by (shard_index, num_shards): of its own set as it is, and of its share of all sets.
+    self._restores: dict[str, dict[tuple[int, int], tf.Operation]] = defaultdict(dict)
 
   def begin(self) -> None:
-    self._initializers = [table.initializer for table in _tables()]
-    self._prefix = _checkpoint_files.checkpoint_to_restore(self._model_dir)
-    if self._prefix is None or not _tables():
-      return
-    assets = _checkpoint_files.SaveHelper.get_ckpt_asset_dir(self._prefix)
+    self._tables = list(_tables())
+    self._plan()  # says before anything runs what cannot be restored
+    for index, num_shards, table in _shards(self._tables):
+      self._basenames[table.shared_name] = tf.compat.v1.placeholder(tf.string, [None])
+      for shard in {(0, 1), (index, num_shards)}:
+        with tf.compat.v1.device(table.handle.device):
+          restored = table.restore(self._basenames[table.shared_name], *shard)
+        self._restores[table.shared_name][shard] = restored.as_op()
+
+  def _plan(self) -> dict[str, tuple[list[str], int, int]]:
+    """What each table is to read of the checkpoint that holds now; empty without one."""
+    prefix = _checkpoint_files.checkpoint_to_restore(self._model_dir)
+    if prefix is None or not self._tables:
+      return {}
+    assets = _checkpoint_files.SaveHelper.get_ckpt_asset_dir(prefix)
     if not tf.io.gfile.isdir(assets):
       raise ValueError(
-        f"the checkpoint {self._prefix} has no tables: {assets} does not exist; restore a checkpoint that was saved "
+        f"the checkpoint {prefix} has no tables: {assets} does not exist; restore a checkpoint that was saved "
         "with its tables."
       )
-    plan = plan_restore(assets, [table.shared_name for table in _tables()])
-    for table in _tables():
-      basenames, index, num_shards = plan[table.shared_name]
-      with tf.compat.v1.device(table.handle.device):
-        restore = table.restore(tf.constant(basenames), index, num_shards)
-      self._restores[table.handle.device].append(restore.as_op())
+    return plan_restore(assets, [table.shared_name for table in self._tables])
 
   def before_restore(self, session: tf.compat.v1.Session) -> None:
-    _run(session, self._initializers)
-    if not self._restores:
-      return
-    restores = []
-    for device, ops in self._restores.items():
+    _run(session, [table.initializer for table in self._tables])
+    with session.graph.as_default():
+      plan = self._plan()
+    restores, feeds = [], {}
+    for table in self._tables if plan else ():
+      device = table.handle.device
       if self._ps_monitor is None or self._ps_monitor.is_ps_uninitialized(session, device):
-        restores.extend(ops)
-    logging.info("Restoring %d multi hash tables from %s.", len(restores), self._prefix)
-    _run(session, restores)
+        basenames, *shard = plan[table.shared_name]
+        feeds[self._basenames[table.shared_name]] = basenames
+        restores.append(self._restores[table.shared_name][tuple(shard)])
+    if restores:
+      logging.info("Restoring %d multi hash tables: %s.", len(restores), plan)
+      _run(session, restores, feeds)
 
 
 class MultiHashTableRestorerSaverListener(tf.compat.v1.train.CheckpointSaverListener):

@@ -353,3 +353,22 @@ def test_a_save_is_one_cut_of_all_tables(tmp_path):
       found = session.run(table.lookup({"a": ids, "b": ids}))
       for values in found.values():
         assert np.array_equal(values, np.round(values)) and 0 <= values.min() and values.max() <= 10
+
+
+def test_more_files_than_names_can_number_are_refused(tmp_path):
+  table = _filled({"a": _config(1)}, saver_parallel=100000)
+  with pytest.raises(tf.errors.InvalidArgumentError, match="nshards is 100000; it must be at most 99999"):
+    table.save(str(tmp_path / "t"))
+  assert not list(tmp_path.iterdir())
+
+
+def test_empty_path_is_refused():
+  with pytest.raises(tf.errors.InvalidArgumentError, match="basename is empty; give the path"):
+    _filled({"a": _config(1)}).save("")
+
+
+def test_forty_files_are_written_by_few_threads(tmp_path):
+  table = _filled({"a": _config(1)}, 1000, saver_parallel=40)
+  table.save(str(tmp_path / "t"))
+  assert _stat(table, str(tmp_path / "t")) == {"a": 1000}
+  assert _values(MultiHashTable.from_configs({"a": _config(1)}).restore(str(tmp_path / "t")), "a", 0, 999) == [1, 1000]

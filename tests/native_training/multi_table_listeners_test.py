@@ -233,3 +233,14 @@ def test_plan_refuses_a_table_of_which_nothing_was_saved(tmp_path):
   _touch(tmp_path, "T_a")
   with pytest.raises(ValueError, match="holds nothing of multi hash table 'T_b'; restore from a checkpoint"):
     listeners.plan_restore(str(tmp_path), ["T_b"])
+
+
+def test_a_session_made_again_restores_the_checkpoint_that_is_newest_then(tmp_path):
+  job = Job(tmp_path)
+  job.fill()
+  job.save(1)
+  with job.graph.as_default():
+    job.session = tf.compat.v1.Session(graph=job.graph)  # as the loop does when a server was lost
+    job.session.run(tf.compat.v1.global_variables_initializer())
+  job.restore_listener.before_restore(job.session)
+  assert job.held() == _expected(1)
