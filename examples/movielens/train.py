@@ -20,6 +20,7 @@ from monolith.native_training import cpu_training
 from monolith.native_training import estimator
 
 import numpy as np
+import tensorflow as tf
 
 from examples.movielens import dataset
 from examples.movielens.features import FeatureBuilder
@@ -161,6 +162,11 @@ def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     "--small", action="store_true", help=f"only the first {_SMALL_USERS} users: seconds instead of minutes"
   )
   return parser.parse_args(arguments)
+
+
+def quiet_tensorflow() -> None:
+  """Leaves errors only of what TensorFlow's Python code logs: its own optimizers call what it calls deprecated."""
+  tf.get_logger().setLevel("ERROR")
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> float:
