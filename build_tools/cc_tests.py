@@ -30,7 +30,7 @@ FLAGS = [
   "-Werror",
 ]
 MODES = {
-  "plain": (["g++", "clang++"], ["-O2"]),
+  "plain": (["g++", "clang++"], ["-O3"]),
   "address": (
     ["clang++"],
     ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"],

@@ -130,8 +130,9 @@ class TrainingCodec : public EntryCodec {
   // Compressors are all set or all unset: half of them would leave it open how the others are read.
   static std::unique_ptr<Retriever> NewRetrieverOf(const TableConfig& config, const SliceConfig& slice) {
     if (slice.compressor.name.empty() != config.slices[0].compressor.name.empty()) {
-      throw TableError("the compressor is set in some slices and unset in others; set it in all of them (fp32 reads "
-                       "what is stored), or in none.");
+      throw TableError(
+          "the compressor is set in some slices and unset in others; set it in all of them (fp32 reads "
+          "what is stored), or in none.");
     }
     return NewRetriever(slice.compressor);
   }
@@ -192,7 +193,8 @@ class ServingCodec : public EntryCodec {
   }
 
   void Optimize(const float*, const float*, int64_t, char*, char*) const override {
-    throw TableError("table '" + config_.name + "' has serving entries, which hold no optimizer state; train the "
+    throw TableError("table '" + config_.name +
+                     "' has serving entries, which hold no optimizer state; train the "
                      "table that it was exported from.");
   }
 
@@ -227,7 +229,8 @@ class ServingCodec : public EntryCodec {
 
 std::unique_ptr<EntryCodec> NewEntryCodec(const TableConfig& config) {
   if (config.slices.empty()) {
-    throw TableError("table '" + config.name + "' has no slices; give it at least one with a dim, an initializer and "
+    throw TableError("table '" + config.name +
+                     "' has no slices; give it at least one with a dim, an initializer and "
                      "an optimizer.");
   }
   for (size_t i = 0; i < config.slices.size(); ++i) {

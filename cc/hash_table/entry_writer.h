@@ -20,13 +20,16 @@ constexpr int64_t kFar = 24;
 constexpr int64_t kNear = 12;
 constexpr int64_t kRing = 32;  // a power of two above kFar
 
+// Prefetches every cache line of [at, at + bytes), up to where the hardware's own prefetcher has caught on.
 inline void PrefetchBytes(const char* at, size_t bytes, bool for_write) {
-  constexpr size_t kMost = 512;  // beyond that the hardware's own prefetcher has caught on
-  for (size_t i = 0; i < bytes && i < kMost; i += 64) {
+  constexpr uintptr_t kLine = 64, kMost = 1024;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(at) / kLine * kLine;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(at) + std::min<size_t>(bytes, kMost);
+  for (uintptr_t line = begin; line < end; line += kLine) {
     if (for_write) {
-      __builtin_prefetch(at + i, 1);
+      __builtin_prefetch(reinterpret_cast<const char*>(line), 1);
     } else {
-      __builtin_prefetch(at + i, 0);
+      __builtin_prefetch(reinterpret_cast<const char*>(line), 0);
     }
   }
 }

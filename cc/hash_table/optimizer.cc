@@ -32,7 +32,8 @@ std::unique_ptr<Optimizer> NewOptimizer(const OptimizerConfig& config, int dim) 
   if (config.name == "dc") {
     throw TableError(
         "dc decorates another optimizer and needs the weights that the gradient was computed from, but its config has "
-        "no field for the one and no op brings the other; use one of " + KnownNames() + ".");
+        "no field for the one and no op brings the other; use one of " +
+        KnownNames() + ".");
   }
   const auto it = Registry().find(config.name);
   if (it == Registry().end()) {

@@ -15,10 +15,10 @@ namespace monolith {
 // How an optimizer's state is written into a saved entry: which member of SingleOptimizerDump, and its fields.
 struct StateField {
   enum class Type { kRepeatedFloat, kFloat, kInt64 };
-  int number;      // field number in the optimizer's dump message
+  int number;  // field number in the optimizer's dump message
   Type type;
-  int offset;      // bytes from the start of the slice's state
-  int count;       // values; 1 unless repeated
+  int offset;  // bytes from the start of the slice's state
+  int count;   // values; 1 unless repeated
 };
 
 struct StateSchema {
@@ -47,8 +47,7 @@ class Optimizer {
   // True if a step depends on global_step, which then must not be negative.
   virtual bool needs_global_step() const { return false; }
   // One step. `weights`, `state` and `gradient` do not overlap.
-  virtual void Step(float* weights, float* state, const float* gradient,
-                    const StepContext& context) const = 0;
+  virtual void Step(float* weights, float* state, const float* gradient, const StepContext& context) const = 0;
 };
 
 using OptimizerFactory = std::function<std::unique_ptr<Optimizer>(const OptimizerConfig&, int dim)>;

@@ -44,8 +44,7 @@ class OneBitRetriever : public Retriever {
 
   bool scales_gradients() const override { return true; }
 
-  void ScaleGradient(const float* stored, const float* gradient, int dim, int64_t global_step,
-                     float* scaled) override {
+  void ScaleGradient(const float* stored, const float* gradient, int dim, int64_t global_step, float* scaled) override {
     Refresh(global_step);
     const float scale = scale_.load(std::memory_order_relaxed);
     for (int i = 0; i < dim; ++i) {

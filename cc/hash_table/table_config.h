@@ -46,8 +46,8 @@ struct OptimizerConfig {
 
 struct CompressorConfig {
   // The storage form of a serving slice, and how reads of a training slice anticipate it (retriever.h).
-  std::string name;  // "fp32", "fp16", "fixed_r8", "one_bit"; empty: unset
-  float r = 0;       // fixed_r8: half width of the range
+  std::string name;       // "fp32", "fp16", "fixed_r8", "one_bit"; empty: unset
+  float r = 0;            // fixed_r8: half width of the range
   int64_t step_size = 0;  // one_bit: steps between refreshes of the scale
   float init_scale = 0;
   float max_scale = 0;

@@ -233,7 +233,7 @@ class FtrlOptimizer(_FieldsOptimizer):
 
 @dataclasses.dataclass(frozen=True)
 class FTRLWithGroupSparsityOptimizer(_FieldsOptimizer):
-  """FTRL whose L1 term acts on the slice as a group. A config only: tables refuse it."""
+  """FTRL whose L1 term acts on the slice as a group, which makes whole slices exactly 0 (Ni et al., CIKM 2019)."""
 
   _MEMBER: ClassVar[str] = "group_ftrl"
   _FIELDS: ClassVar[dict[str, str]] = _STRENGTHS
@@ -263,7 +263,13 @@ class AdaGradWithGroupLassoOptimizer(_FieldsOptimizer):
 
 @dataclasses.dataclass(frozen=True)
 class DynamicWdAdagradOptimizer(_FieldsOptimizer):
-  """Adagrad with a weight decay that follows the update's direction. A config only: tables refuse it."""
+  """Adagrad whose weight decay acts on the weight, or on the gradient if `decouple_weight_decay` is False.
+
+  Args:
+    enable_dynamic_wd: must be False, which is not the default, for a table to take the config: no formula of the
+      decay that follows the update's direction was ever published. `flip_direction` and `dynamic_wd_temperature`
+      belong to it.
+  """
 
   _MEMBER: ClassVar[str] = "dynamic_wd_adagrad"
 

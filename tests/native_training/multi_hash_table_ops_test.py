@@ -497,7 +497,7 @@ def test_constructor_needs_a_config():
     (lambda c: c.entry_config.segments[0].ClearField("init_config"), "slice 0: the initializer is unset"),
     (lambda c: c.entry_config.segments[0].ClearField("opt_config"), "slice 0: the optimizer is unset"),
     (lambda c: c.slot_expire_time_config.slot_expire_times.add(slot=32768), "slot 32768: slots end at 32767"),
-    (lambda c: c.entry_config.segments[0].opt_config.group_ftrl.SetInParent(), "group_ftrl"),
+    (lambda c: c.entry_config.segments[0].opt_config.dc.SetInParent(), "slice 0: dc decorates another optimizer"),
   ],
 )
 def test_bad_configs_are_refused_when_the_table_is_made(change, message):

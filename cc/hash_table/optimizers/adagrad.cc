@@ -53,9 +53,8 @@ class AdagradOptimizer : public Optimizer {
   const StepFunction<AdagradOptimizer> step_ = StepFor<AdagradOptimizer>(dim_);
 };
 
-const bool registered = RegisterOptimizer("adagrad", [](const OptimizerConfig& config, int dim) {
-  return std::make_unique<AdagradOptimizer>(config, dim);
-});
+const bool registered = RegisterOptimizer(
+    "adagrad", [](const OptimizerConfig& config, int dim) { return std::make_unique<AdagradOptimizer>(config, dim); });
 
 }  // namespace
 }  // namespace monolith

@@ -73,9 +73,8 @@ class AdamOptimizer : public Optimizer {
   const StepFunction<AdamOptimizer> step_ = StepFor<AdamOptimizer>(dim_);
 };
 
-const bool registered = RegisterOptimizer("adam", [](const OptimizerConfig& config, int dim) {
-  return std::make_unique<AdamOptimizer>(config, dim);
-});
+const bool registered = RegisterOptimizer(
+    "adam", [](const OptimizerConfig& config, int dim) { return std::make_unique<AdamOptimizer>(config, dim); });
 
 }  // namespace
 }  // namespace monolith

@@ -72,9 +72,8 @@ class AmsgradOptimizer : public Optimizer {
   const StateSchema schema_;
 };
 
-const bool registered = RegisterOptimizer("amsgrad", [](const OptimizerConfig& config, int dim) {
-  return std::make_unique<AmsgradOptimizer>(config, dim);
-});
+const bool registered = RegisterOptimizer(
+    "amsgrad", [](const OptimizerConfig& config, int dim) { return std::make_unique<AmsgradOptimizer>(config, dim); });
 
 }  // namespace
 }  // namespace monolith

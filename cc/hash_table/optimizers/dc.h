@@ -8,7 +8,7 @@
 
 namespace monolith {
 
-// Delay compensation (Zheng et al. 2017, https://arxiv.org/abs/1609.08326, equation 10, with a constant lambda): a step
+// Delay compensation (Zheng et al. 2017, https://arxiv.org/abs/1609.08326, with a constant lambda): a step
 // of `base` with
 //
 //   g' = g + lambda * g^2 * (w - latest_w)

@@ -68,9 +68,8 @@ class FtrlOptimizer : public Optimizer {
   const StepFunction<FtrlOptimizer> step_ = StepFor<FtrlOptimizer>(dim_);
 };
 
-const bool registered = RegisterOptimizer("ftrl", [](const OptimizerConfig& config, int dim) {
-  return std::make_unique<FtrlOptimizer>(config, dim);
-});
+const bool registered = RegisterOptimizer(
+    "ftrl", [](const OptimizerConfig& config, int dim) { return std::make_unique<FtrlOptimizer>(config, dim); });
 
 }  // namespace
 }  // namespace monolith

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// FTRL whose L1 term acts on the slice as a group, which makes whole slices exactly 0 (Ni et al. 2019,
-// https://arxiv.org/abs/1911.05774).
+// FTRL whose L1 term acts on the slice as a group, which makes whole slices exactly 0 (Ni et al., "Feature selection
+// for Facebook feed ranking system via a group-sparsity-regularized training algorithm", CIKM 2019).
 //
 //   norm' = norm + g^2;   sigma = (sqrt(norm') - sqrt(norm)) / eta;   zero += g - sigma * w;   norm = norm'
 //   Z = Euclidean norm of zero over the slice

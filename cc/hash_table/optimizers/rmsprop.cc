@@ -45,9 +45,8 @@ class RmspropOptimizer : public Optimizer {
   const StateSchema schema_;
 };
 
-const bool registered = RegisterOptimizer("rmsprop", [](const OptimizerConfig& config, int dim) {
-  return std::make_unique<RmspropOptimizer>(config, dim);
-});
+const bool registered = RegisterOptimizer(
+    "rmsprop", [](const OptimizerConfig& config, int dim) { return std::make_unique<RmspropOptimizer>(config, dim); });
 
 }  // namespace
 }  // namespace monolith

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stochastic rounding (Gupta et al. 2015, https://arxiv.org/abs/1502.02551, section 3) of float32 weights to halves.
+// Stochastic rounding (Gupta et al. 2015, https://arxiv.org/abs/1502.02551) of float32 weights to halves.
 #include "cc/hash_table/optimizers/stochastic_rounding.h"
 
 #include <atomic>

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compressors of serving entries and retrievers of training entries against worked cases.
+#include "cc/hash_table/compressor.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 
-#include "cc/hash_table/compressor.h"
 #include "cc/hash_table/entry_dump.h"
 #include "cc/hash_table/retriever.h"
 #include "tests/cc/hash_table/table_test_util.h"
@@ -14,10 +15,10 @@
 namespace monolith {
 namespace {
 
-using ::testing::ElementsAre;
 using testing::Assign;
 using testing::AssignAdd;
 using testing::Dump;
+using ::testing::ElementsAre;
 using testing::Lookup;
 using testing::MakeConfig;
 using testing::MakeSlice;
@@ -61,7 +62,8 @@ TEST(CompressorTest, OneBit) {
 }
 
 TEST(CompressorTest, Halves) {
-  EXPECT_THAT(RoundTrip({"fp16", 0, 0, 0, 0, 0}, {0.1f, 0.2f, 10000}), ElementsAre(0.09997559f, 0.19995117f, 10000));
+  EXPECT_THAT(RoundTrip({"fp16", 0, 0, 0, 0, 0}, {0.1f, 0.2f, 10000}),
+              ElementsAre(0.0999755859375f, 0.199951171875f, 10000));
 }
 
 TEST(CompressorTest, SlicesAreEncodedEachInItsOwnWay) {
@@ -71,7 +73,7 @@ TEST(CompressorTest, SlicesAreEncodedEachInItsOwnWay) {
   slices[2].compressor = OneBit(200, 0.5f);
   auto table = NewEmbeddingTable(ServingConfig(slices));
   Assign(table.get(), {7}, {0.1f, 100, 3.5f, 4, -4, 0, 0.7f});
-  EXPECT_THAT(Lookup(*table, {7}), ElementsAre(0.09997559f, 4.9609375f, 3.515625f, 0.5f, -0.5f, -0.5f, 0.7f));
+  EXPECT_THAT(Lookup(*table, {7}), ElementsAre(0.0999755859375f, 4.9609375f, 3.515625f, 0.5f, -0.5f, -0.5f, 0.7f));
 }
 
 std::unique_ptr<EmbeddingTable> Training(const CompressorConfig& compressor, int dim = 1) {

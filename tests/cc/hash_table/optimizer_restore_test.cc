@@ -37,11 +37,14 @@ class OptimizerRestoreTest : public ::testing::TestWithParam<Setting> {
     for (int step = from; step < to; ++step) {
       std::vector<float> gradient(table->dim());
       for (int i = 0; i < table->dim(); ++i) gradient[i] = static_cast<float>((step * 7 + i * 3) % 11 - 5) / 4;
-      Optimize(table, {5, -9}, [&] {
-        std::vector<float> both = gradient;
-        both.insert(both.end(), gradient.rbegin(), gradient.rend());
-        return both;
-      }(), rates, 0, step);
+      Optimize(
+          table, {5, -9},
+          [&] {
+            std::vector<float> both = gradient;
+            both.insert(both.end(), gradient.rbegin(), gradient.rend());
+            return both;
+          }(),
+          rates, 0, step);
     }
   }
 

@@ -8,10 +8,10 @@
 namespace monolith {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::FloatNear;
 using testing::Assign;
 using testing::Dump;
+using ::testing::ElementsAre;
+using ::testing::FloatNear;
 using testing::Lookup;
 using testing::MakeConfig;
 using testing::MakeSlice;

@@ -13,8 +13,8 @@
 namespace monolith {
 namespace {
 
-using ::testing::FloatNear;
 using testing::DefaultSlice;
+using ::testing::FloatNear;
 using testing::Lookup;
 using testing::MakeConfig;
 using testing::Optimize;
@@ -79,6 +79,20 @@ TEST(StochasticRoundingTest, RoundsItsOwnSliceOnlyAndPassesTheStep) {
   Optimize(table.get(), {7}, {0, -0.1f}, {0.5f, 1}, 0, 6);
   EXPECT_THAT(Lookup(*table, {7}), ::testing::ElementsAre(3, 0.1f));
   EXPECT_THROW(Optimize(table.get(), {7}, {0, 0}, {1, 1}, 0, -1), TableError);
+}
+
+TEST(StochasticRoundingTest, SavesTheStateOfItsBase) {
+  SliceConfig slice = DefaultSlice(3, "adam");
+  slice.optimizer.stochastic_rounding_float16 = true;
+  auto table = NewEmbeddingTable(MakeConfig({slice}));
+  for (int step = 0; step < 5; ++step) Optimize(table.get(), {7}, {1, -2, 3}, {0.1f});
+  auto copy = NewEmbeddingTable(MakeConfig({slice}));
+  testing::Restore(copy.get(), testing::Dump(table.get()));
+  EXPECT_EQ(copy->LookupEntry(7), table->LookupEntry(7));
+  // The plain optimizer takes it too.
+  auto plain = NewEmbeddingTable(MakeConfig({DefaultSlice(3, "adam")}));
+  testing::Restore(plain.get(), testing::Dump(table.get()));
+  EXPECT_EQ(plain->LookupEntry(7), table->LookupEntry(7));
 }
 
 TEST(DcTest, CompensatesForTheDelay) {
