@@ -14,8 +14,7 @@ from typing import Any, Dict, Hashable, Iterable, List, Optional, Sequence, Set,
 
 import tensorflow as tf
 
-from monolith.native_training._class_params import with_params
-from monolith.native_training._list_params import check_list, extend_as_list
+from monolith.core.keras_params import check_list, extend_as_list, get_ndim, int_shape, with_params
 
 __all__ = [
   "PS_JOB_NAME",
@@ -111,18 +110,6 @@ def propagate_back_dict_gradients(
 
 def _key(x: Any) -> Hashable:
   return x.ref() if hasattr(x, "ref") else x
-
-
-def get_ndim(x: tf.Tensor) -> Optional[int]:
-  """Static rank of `x`, or None."""
-  return x.shape.rank
-
-
-def int_shape(x: tf.Tensor) -> Optional[Tuple[int, ...]]:
-  """Static shape of `x` with -1 for unknown sizes; None for an unknown rank."""
-  if x.shape.rank is None:
-    return None
-  return tuple(-1 if size is None else size for size in x.shape.as_list())
 
 
 def to_list(x: Any) -> List[Any]:

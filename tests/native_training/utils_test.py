@@ -71,7 +71,7 @@ def test_check_list():
   assert utils.check_list(None, lambda n: True, could_be_none=True) is None
   with pytest.raises(TypeError, match="cannot accept None"):
     utils.check_list(None, lambda n: True)
-  with pytest.raises(TypeError, match=r"wrong type\[int\]"):
+  with pytest.raises(TypeError, match=r"wrong type\[<class 'int'>\]"):
     utils.check_list(3, lambda n: True)
   with pytest.raises(ValueError, match="beyonds the range"):
     utils.check_list([1], lambda n: n == 2)
