@@ -25,7 +25,7 @@ class MultiTableLookupOp : public OpKernel {
     Tensor* output;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, {stacked.num_values}, &output));
     float* values = output->flat<float>().data();
-    OP_REQUIRES_OK(ctx, RunParts(ctx, stacked, [&](const IdGroup& group, int part, int num_parts) {
+    OP_REQUIRES_OK(ctx, RunParts(ctx, stacked, PartsOf::kRows, [&](const IdGroup& group, int part, int num_parts) {
                      const int64_t begin = group.num_ids * part / num_parts;
                      const int64_t end = group.num_ids * (part + 1) / num_parts;
                      const EmbeddingTable& table = tables.table(group.table);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cc/kernels/record_file.h"
 #include "cc/kernels/scalar_input.h"
 #include "cc/kernels/stacked_ids.h"
 #include "cc/kernels/status_util.h"
@@ -30,25 +31,6 @@ constexpr uint64_t kEntriesPerShard = 1000000;
 constexpr int kMostAutoShards = 4;
 constexpr int kMostShards = 99999;  // five digits in file names
 constexpr int kMostThreads = 16;
-
-// Runs work(i) for i in [0, n) on threads of its own: a save must not wait for pool threads that wait for it.
-absl::Status RunOnThreads(Env* env, int n, const std::function<absl::Status(int)>& work) {
-  std::vector<absl::Status> statuses(n);
-  std::atomic<int> next{0};
-  const auto take_turns = [&] {
-    for (int i = next++; i < n; i = next++) statuses[i] = work(i);
-  };
-  {
-    std::vector<std::unique_ptr<::tensorflow::Thread>> threads;  // joined at the end of the scope
-    for (int i = 1; i < std::min(n, kMostThreads); ++i) {
-      threads.emplace_back(env->StartThread({}, "table_files", take_turns));
-    }
-    take_turns();
-  }
-  absl::Status status;
-  for (const absl::Status& one : statuses) status.Update(one);
-  return status;
-}
 
 // The scalar or vector of basenames in input 1.
 std::vector<std::string> Basenames(OpKernelContext* ctx) {
@@ -85,8 +67,8 @@ class MultiTableSaveOp : public MultiTableFileOp {
     std::string config;
     OP_REQUIRES_OK(ctx, ctx->GetAttr("nshards", &num_shards_));
     OP_REQUIRES(ctx, num_shards_ <= kMostShards,
-                absl::InvalidArgumentError(absl::StrCat("nshards is ", num_shards_, "; it must be at most ", kMostShards,
-                                                        ", the most that file names number.")));
+                absl::InvalidArgumentError(absl::StrCat("nshards is ", num_shards_, "; it must be at most ",
+                                                        kMostShards, ", the most that file names number.")));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("slot_expire_time_config", &config));
     if (config.empty()) return;
     hash_table::SlotExpireTimeConfig proto;

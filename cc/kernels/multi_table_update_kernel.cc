@@ -23,6 +23,8 @@ struct Rows {
 
 Rows SelectPart(const IdGroup& group, int part, int num_parts, const float* values, int dim) {
   Rows rows;
+  rows.fids.reserve(group.num_ids / num_parts + group.num_ids / 16);
+  rows.values.reserve(rows.fids.capacity());
   for (int64_t i = 0; i < group.num_ids; ++i) {
     if (num_parts > 1 && PartOfFid(group.ids[i], num_parts) != part) continue;
     rows.fids.push_back(group.ids[i]);
@@ -77,7 +79,7 @@ class MultiTableOptimizeOp : public MultiTableUpdateOp {
     int64_t update_ts, step;
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kUpdateTime, "update_time", &update_ts));
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kGlobalStep, "global_step", &step));
-    return RunParts(ctx, stacked, [&](const IdGroup& group, int part, int num_parts) {
+    return RunParts(ctx, stacked, PartsOf::kFids, [&](const IdGroup& group, int part, int num_parts) {
       EmbeddingTable& table = tables.table(group.table);
       const float* rate = rates.data() + group.rate_offset;
       const float* rows = values + group.value_offset;
@@ -109,7 +111,7 @@ class MultiTableAssignOp : public MultiTableUpdateOp {
                       const float* values) override {
     int64_t update_ts;
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kUpdateTime, "update_time", &update_ts));
-    return RunParts(ctx, stacked, [&](const IdGroup& group, int part, int num_parts) {
+    return RunParts(ctx, stacked, PartsOf::kFids, [&](const IdGroup& group, int part, int num_parts) {
       EmbeddingTable& table = resource->tables().table(group.table);
       const Rows own = SelectPart(group, part, num_parts, values, table.dim());
       std::vector<float> packed(own.fids.size() * table.dim());

@@ -67,19 +67,22 @@ absl::Status ReadStackedIds(::tensorflow::OpKernelContext* ctx, int id_input, in
   return absl::OkStatus();
 }
 
-absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stacked,
+absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stacked, PartsOf parts_of,
                       const std::function<void(const IdGroup& group, int part, int num_parts)>& work) {
   struct Unit {
     const IdGroup* group;
     int part;
     int num_parts;
   };
+  const auto& workers = *ctx->device()->tensorflow_cpu_worker_threads();
+  const int64_t most_parts =
+      parts_of == PartsOf::kRows ? kMostParts : std::min<int64_t>(kMostParts, workers.num_threads);
   std::vector<Unit> units;
   int64_t num_ids = 0;
   for (const IdGroup& group : stacked.groups) {
     if (group.num_ids == 0) continue;
     num_ids += group.num_ids;
-    const int parts = static_cast<int>(std::clamp<int64_t>(group.num_ids / kIdsPerPart, 1, kMostParts));
+    const int parts = static_cast<int>(std::clamp<int64_t>(group.num_ids / kIdsPerPart, 1, most_parts));
     for (int part = 0; part < parts; ++part) units.push_back({&group, part, parts});
   }
   if (units.empty()) return absl::OkStatus();
@@ -92,7 +95,6 @@ absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stac
     std::lock_guard<std::mutex> lock(mutex);
     status.Update(done);
   };
-  const auto& workers = *ctx->device()->tensorflow_cpu_worker_threads();
   ::tensorflow::Shard(workers.num_threads, workers.workers, units.size(),
                       std::max<int64_t>(1, num_ids / units.size()) * kCostPerId, run);
   return status;

@@ -36,9 +36,16 @@ absl::Status ReadStackedIds(::tensorflow::OpKernelContext* ctx, int id_input, in
 absl::Status FindMultiTable(::tensorflow::OpKernelContext* ctx,
                             ::tensorflow::core::RefCountPtr<MultiTableResource>* resource);
 
-// Runs work(group, part, num_parts) for every group on the framework's pool; a small group has one part. The number of
-// parts depends on the batch alone, so results do not depend on the number of threads. Returns the first error thrown.
-absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stacked,
+// How the ids of a large group are divided.
+enum class PartsOf {
+  kRows,  // ranges of rows: each part costs what it holds
+  kFids,  // by fid (PartOfFid): each part has to look through the whole group, so there are no more than threads
+};
+
+// Runs work(group, part, num_parts) for every group on the framework's pool; a small group has one part. Work that takes
+// its rows in order, as every part of kFids can, gives results that do not depend on the number of parts. Returns the
+// first error thrown.
+absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stacked, PartsOf parts_of,
                       const std::function<void(const IdGroup& group, int part, int num_parts)>& work);
 
 }  // namespace monolith

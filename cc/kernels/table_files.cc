@@ -6,60 +6,25 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/hash_table/shard_files.h"
+#include "cc/kernels/record_file.h"
 #include "cc/kernels/status_util.h"
 #include "monolith/native_training/runtime/hash_table/embedding_hash_table.pb.h"
 #include "tensorflow/core/lib/io/path.h"
-#include "tensorflow/core/lib/io/record_reader.h"
-#include "tensorflow/core/lib/io/record_writer.h"
-#include "tensorflow/core/platform/random.h"
 
 namespace monolith {
 namespace {
 
 using ::tensorflow::Env;
 using ::tensorflow::tstring;
-using ::tensorflow::io::RecordReaderOptions;
-using ::tensorflow::io::RecordWriter;
-using ::tensorflow::io::RecordWriterOptions;
 using ::tensorflow::io::SequentialRecordReader;
 
 constexpr size_t kBlockRecords = 512;
-constexpr size_t kReadBuffer = size_t{1} << 20;
-constexpr char kDataCompression[] = "SNAPPY";
-constexpr char kNoCompression[] = "";
+constexpr const char* kDataCompression = kSnappyCompression;
 
 absl::Status DataLoss(const std::string& path, const std::string& what) {
   return absl::DataLossError(
       absl::StrCat("the table shard ", path, " is damaged (", what, "); restore from another checkpoint."));
 }
-
-// A TFRecord file that is complete on disk once Close has returned.
-class RecordFile {
- public:
-  absl::Status Open(Env* env, const std::string& path, const char* compression) {
-    TF_RETURN_IF_ERROR(env->NewWritableFile(path, &file_));
-    writer_ = std::make_unique<RecordWriter>(file_.get(), RecordWriterOptions::CreateRecordWriterOptions(compression));
-    return absl::OkStatus();
-  }
-  absl::Status Append(const std::string& record) { return writer_->WriteRecord(record); }
-  absl::Status Close() {
-    TF_RETURN_IF_ERROR(writer_->Close());
-    TF_RETURN_IF_ERROR(file_->Sync());
-    return file_->Close();
-  }
-
- private:
-  std::unique_ptr<::tensorflow::WritableFile> file_;
-  std::unique_ptr<RecordWriter> writer_;
-};
-
-RecordReaderOptions ReaderOptions(const char* compression) {
-  RecordReaderOptions options = RecordReaderOptions::CreateRecordReaderOptions(compression);
-  options.buffer_size = kReadBuffer;
-  return options;
-}
-
-std::string Temporary(const std::string& path) { return absl::StrCat(path, "-tmp-", ::tensorflow::random::New64()); }
 
 }  // namespace
 
@@ -70,8 +35,8 @@ absl::Status FindShardFiles(Env* env, const std::string& basename, std::vector<s
   std::vector<std::string> children;
   const absl::Status listed = env->GetChildren(directory.empty() ? "." : directory, &children);
   if (absl::IsNotFound(listed)) {
-    return absl::InvalidArgumentError(absl::StrCat("the directory ", directory, " of the saved table ", basename,
-                                                   " does not exist; check the path."));
+    return absl::InvalidArgumentError(absl::StrCat("the directory ", directory, " of the saved table or filter ",
+                                                   basename, " does not exist; check the path."));
   }
   TF_RETURN_IF_ERROR(listed);
   std::vector<std::string> paths;
@@ -102,8 +67,8 @@ ShardWriter::ShardWriter(Env* env, const std::string& basename, int shard, int n
     : env_(env),
       data_(ShardFileName(basename, shard, num_shards)),
       meta_(ShardFileName(MetaBasename(basename), shard, num_shards)),
-      data_tmp_(Temporary(data_)),
-      meta_tmp_(Temporary(meta_)) {}
+      data_tmp_(TemporaryPath(data_)),
+      meta_tmp_(TemporaryPath(meta_)) {}
 
 ShardWriter::~ShardWriter() {
   for (const std::string& path : {data_tmp_, meta_tmp_}) {

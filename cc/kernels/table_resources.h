@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "cc/hash_table/multi_table.h"
+#include "cc/hash_table/probabilistic_filter.h"
+#include "cc/hash_table/sliding_filter.h"
 #include "tensorflow/core/framework/resource_base.h"
 #include "tensorflow/core/platform/refcount.h"
 
@@ -15,12 +17,18 @@ namespace monolith {
 
 class FilterResource : public ::tensorflow::ResourceBase {
  public:
-  // Null stands for a filter that admits everything.
-  explicit FilterResource(std::unique_ptr<AdmissionFilter> filter) : filter_(std::move(filter)) {}
+  // A filter that admits everything.
+  FilterResource() = default;
+  explicit FilterResource(std::unique_ptr<SlidingFilter> filter) : sliding_(filter.get()), filter_(std::move(filter)) {}
+  explicit FilterResource(std::unique_ptr<ProbabilisticFilter> filter) : filter_(std::move(filter)) {}
+  // Null if everything is admitted.
   AdmissionFilter* filter() const { return filter_.get(); }
+  // Null for a filter that keeps no counts: there is nothing to save, and without a table it refuses nothing.
+  SlidingFilter* sliding() const { return sliding_; }
   std::string DebugString() const override { return "Monolith occurrence filter"; }
 
  private:
+  SlidingFilter* const sliding_ = nullptr;
   const std::unique_ptr<AdmissionFilter> filter_;
 };
 

@@ -178,9 +178,9 @@ class MultiHashTableCheckpointRestorerListener(basic_restore_hook.CheckpointRest
     for table in self._tables if plan else ():
       device = table.handle.device
       if self._ps_monitor is None or self._ps_monitor.is_ps_uninitialized(session, device):
-        basenames, *shard = plan[table.shared_name]
+        basenames, index, num_shards = plan[table.shared_name]
         feeds[self._basenames[table.shared_name]] = basenames
-        restores.append(self._restores[table.shared_name][tuple(shard)])
+        restores.append(self._restores[table.shared_name][index, num_shards])
     if restores:
       logging.info("Restoring %d multi hash tables: %s.", len(restores), plan)
       _run(session, restores, feeds)

@@ -18,14 +18,24 @@ from monolith.native_training._collect_pass import FeatureConfigs
 from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training.model_export import export_context
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
+from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
 
 __all__ = [
+  "Filters",
   "SplitFeatures",
   "TableFeatureFactory",
+  "create_filters",
   "create_tables",
   "lookup_features",
   "split_features",
 ]
+
+
+class Filters(NamedTuple):
+  """Occurrence filters, one a parameter server, and whether they keep counts that belong into checkpoints."""
+
+  handles: List[tf.Tensor]
+  keep_counts: bool
 
 
 class SplitFeatures(NamedTuple):
@@ -58,21 +68,30 @@ def split_features(features: Mapping[str, Any], feature_configs: FeatureConfigs)
   return SplitFeatures(fids, dense)
 
 
-def create_tables(config: CpuTrainingConfig, feature_configs: FeatureConfigs) -> Any:
-  """Makes the tables of the default graph, in this process or on the parameter servers."""
-  exporting = export_context.is_exporting()
-  filters = hash_filter_ops.create_hash_filters(
+def create_filters(config: CpuTrainingConfig, feature_configs: FeatureConfigs) -> Filters:
+  """Makes the occurrence filters of the default graph, in this process or on the parameter servers."""
+  thresholds = embedding_hash_table_pb2.SlotOccurrenceThresholdConfig()
+  for slot, threshold in sorted(feature_configs.slot_to_occurrence_threshold.items()):
+    thresholds.slot_occurrence_thresholds.add(slot=slot, occurrence_threshold=threshold)
+  enabled = bool(feature_configs.slot_to_occurrence_threshold) and not export_context.is_exporting()
+  handles = hash_filter_ops.create_hash_filters(
     config.num_ps,
-    enable_hash_filter=bool(feature_configs.slot_to_occurrence_threshold) and not exporting,
+    enable_hash_filter=enabled,
+    config=thresholds.SerializeToString(),
     filter_capacity=config.filter_capacity,
     filter_split_num=config.filter_split_num,
     filter_equal_probability=config.filter_equal_probability,
     filter_type=config.filter_type,
   )
+  return Filters(handles, enabled and config.filter_type == hash_filter_ops.FilterType.SLIDING_HASH_FILTER)
+
+
+def create_tables(config: CpuTrainingConfig, feature_configs: FeatureConfigs, filters: Filters) -> Any:
+  """Makes the tables of the default graph, in this process or on the parameter servers."""
   return distributed_ps_factory.create_native_multi_hash_table(
     config.num_ps,
     _configs_for_graph(config, feature_configs),
-    filters,
+    filters.handles,
     max_rpc_deadline_millis=config.max_rpc_deadline_millis,
   )
 

@@ -19,7 +19,9 @@ from monolith.native_training._collect_pass import FeatureConfigs, collect_featu
 from monolith.native_training._estimator_inputs import call_with_accepted, samples_in
 from monolith.native_training._exporting import create_export_listener
 from monolith.native_training._sparse_step import (
+  Filters,
   TableFeatureFactory,
+  create_filters,
   create_tables,
   lookup_features,
   split_features,
@@ -177,7 +179,8 @@ class _ModelBuilder:
   def build(self, features: Any, labels: Any) -> tf_estimator.EstimatorSpec:
     """The spec of the whole graph."""
     split = split_features(features, self._feature_configs)
-    tables = create_tables(self._config, self._feature_configs)
+    filters = create_filters(self._config, self._feature_configs)
+    tables = create_tables(self._config, self._feature_configs, filters)
     embeddings = lookup_features(tables, split.fids, self._feature_configs)
     capacity = self._config.embedding_prefetch_capacity if self._trains else 0
     (embeddings, fids, dense, labels), queue = prefetch_queue.enqueue_dicts_with_queue_return(
@@ -197,7 +200,7 @@ class _ModelBuilder:
       req_time=get_req_time(dense),
     )
     spec = self._call_model_fn(factory, {**dense, **embeddings}, labels)
-    return spec if export_context.is_exporting() else self._with_hooks(spec)
+    return spec if export_context.is_exporting() else self._with_hooks(spec, filters)
 
   def _call_model_fn(
     self, factory: TableFeatureFactory, features: Dict[str, Any], labels: Any
@@ -219,8 +222,8 @@ class _ModelBuilder:
       # They belong to this graph; a later one must not find them.
       ctx.feature_factory, ctx.async_function_mgr = None, None
 
-  def _with_hooks(self, spec: tf_estimator.EstimatorSpec) -> tf_estimator.EstimatorSpec:
-    restore = _training_hooks.restore_hook(self._model_dir)
+  def _with_hooks(self, spec: tf_estimator.EstimatorSpec, filters: Filters) -> tf_estimator.EstimatorSpec:
+    restore = _training_hooks.restore_hook(self._model_dir, filters if self._mode == ModeKeys.TRAIN else None)
     if self._mode == ModeKeys.EVAL:
       return spec._replace(evaluation_hooks=(restore, *spec.evaluation_hooks))
     if self._mode == ModeKeys.PREDICT:
@@ -235,6 +238,7 @@ class _ModelBuilder:
         self._task,
         self._model_dir,
         scaffold,
+        filters,
         self._async_function_mgr,
         self._make_export_listener,
       )

@@ -8,7 +8,8 @@ from typing import Any, Callable, List, Optional, TypeAlias
 
 import tensorflow as tf
 
-from monolith.native_training import basic_restore_hook, multi_hash_table_ops, save_utils
+from monolith.native_training import basic_restore_hook, hash_filter_ops, multi_hash_table_ops, save_utils
+from monolith.native_training._sparse_step import Filters
 from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 
@@ -38,12 +39,22 @@ class _AsyncFlushListener(_Listener):
     self._async_function_mgr.flush(session)
 
 
-def restore_hook(model_dir: str) -> _Hook:
-  """Restores the tables from the checkpoint of the dense variables, before any other hook sees the session."""
+def restore_hook(model_dir: str, filters: Optional[Filters] = None) -> _Hook:
+  """Restores the tables from the checkpoint of the dense variables, before any other hook sees the session.
+
+  Args:
+    model_dir: directory of the checkpoints.
+    filters: occurrence filters to restore too, for a graph that trains.
+  """
   basename = os.path.join(model_dir, CHECKPOINT_BASENAME)
-  return basic_restore_hook.CheckpointRestorerHook(
-    listeners=[multi_hash_table_ops.MultiHashTableCheckpointRestorerListener(basename)]
-  )
+  listeners: List[basic_restore_hook.CheckpointRestorerListener] = [
+    multi_hash_table_ops.MultiHashTableCheckpointRestorerListener(basename)
+  ]
+  if filters is not None:
+    listeners.append(
+      hash_filter_ops.HashFilterCheckpointRestorerListener(basename, filters.handles, filters.keep_counts)
+    )
+  return basic_restore_hook.CheckpointRestorerHook(listeners=listeners)
 
 
 def full_saver(config: CpuTrainingConfig, model_dir: str) -> save_utils.PartialRecoverySaver:
@@ -63,16 +74,18 @@ def full_saver_hook(
   task: Any,
   model_dir: str,
   scaffold: tf.compat.v1.train.Scaffold,
+  filters: Filters,
   async_function_mgr: AsyncFunctionMgr,
   make_export_listener: ExportListenerMaker,
 ) -> _Hook:
-  """Writes tables and dense variables.
+  """Writes tables, occurrence filters and dense variables.
 
   Args:
     config: the job's settings.
     task: its task, for the periods in `params.train`.
     model_dir: directory of the checkpoints.
     scaffold: holds the saver.
+    filters: occurrence filters, whose counts are written with the tables.
     async_function_mgr: holds updates that are still queued.
     make_export_listener: (path of the checkpoints, dense_only) -> the listener that exports after a save.
   """
@@ -80,6 +93,7 @@ def full_saver_hook(
   listeners: List[_Listener] = [
     _AsyncFlushListener(async_function_mgr),
     multi_hash_table_ops.MultiHashTableCheckpointSaverListener(basename),
+    hash_filter_ops.HashFilterCheckpointSaverListener(basename, filters.handles, filters.keep_counts),
   ]
   if task.p.serving.export_when_saving:
     listeners.append(make_export_listener(basename, False))

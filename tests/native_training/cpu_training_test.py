@@ -200,12 +200,74 @@ def test_collect_pass_records_thresholds_expire_times_and_capacity():
   assert [(t.slot, t.expire_time) for t in proto.slot_expire_time_config.slot_expire_times] == [(2021, 2)]
 
 
-def test_occurrence_threshold_is_refused_by_name(tmp_path):
-  class Threshold(_Task):
-    slot_kwargs = {"occurrence_threshold": 3}
+_RESUME = {**_SYNC, "remove_model_dir_if_exists": False}
 
-  with pytest.raises(ValueError, match="sliding_hash_filter is not supported yet"):
-    cpu_training.local_train(Threshold.params(), model_dir=tmp_path, steps=1)
+
+class _Filtered(_Task):
+  """A slot with threshold 3: fid 5 of it twice in a row, and fid 6 of a slot without threshold."""
+
+  rows = [[(2021 << 48) + 5, (2021 << 48) + 5], [(1 << 48) + 6]]
+  slot_kwargs = {"occurrence_threshold": 3}
+  dim = 1
+  num_elements = None
+
+
+class _FilteredOnce(_Filtered):
+  num_elements = 1
+
+
+@pytest.mark.parametrize("num_ps", [0, 2])
+def test_occurrence_threshold_drops_the_first_steps(tmp_path, num_ps):
+  for steps, applied in ((3, 0), (4, 1)):
+    model_dir = tmp_path / str(steps)
+    cpu_training.local_train(_Filtered.params(), num_ps=num_ps, model_dir=model_dir, steps=steps, **_SYNC)
+    # A step counts fid 5 once; from the fourth on, both its occurrences give their gradient 1.
+    np.testing.assert_allclose(_predict(_FilteredOnce, model_dir, num_ps), [[-4.0 * applied], [-1.0 * steps]])
+
+
+@pytest.mark.parametrize("num_ps", [0, 2])
+def test_occurrence_counts_survive_a_resume(tmp_path, num_ps):
+  for _ in range(2):
+    cpu_training.local_train(_Filtered.params(), num_ps=num_ps, model_dir=tmp_path, steps=2, **_RESUME)
+  np.testing.assert_allclose(_predict(_FilteredOnce, tmp_path, num_ps), [[-4.0], [-4.0]])
+  files = {name.split("-")[0] for name in os.listdir(tmp_path / "model.ckpt-4.assets") if "hash_filter" in name}
+  assert files == {f"hash_filter_{i}" for i in range(max(num_ps, 1))}
+
+
+def test_threshold_may_be_added_to_a_trained_model(tmp_path):
+  cpu_training.local_train(_Task.params(), model_dir=tmp_path, steps=1, **_SYNC)
+
+  class Later(_Task):
+    rows = [[0], [(2021 << 48) + 5]]
+    slot_kwargs = {"occurrence_threshold": 3}
+    num_elements = None
+
+  class LaterOnce(Later):
+    num_elements = 1
+
+  cpu_training.local_train(Later.params(), model_dir=tmp_path, steps=3, **_RESUME)
+  # Fid 0 keeps its entry; the new fid was only counted.
+  np.testing.assert_allclose(_predict(LaterOnce, tmp_path), [[-5.0] * 5, [0.0] * 5])
+
+
+def test_threshold_that_no_count_reaches_is_refused(tmp_path):
+  class TooHigh(_Task):
+    slot_kwargs = {"occurrence_threshold": 16}
+
+  with pytest.raises(tf.errors.InvalidArgumentError, match="slot 2021 is 16, but the sliding filter counts to 15"):
+    cpu_training.local_train(TooHigh.params(), model_dir=tmp_path, steps=1, **_SYNC)
+
+
+@pytest.mark.parametrize("filter_type", ["probabilistic_filter", "no_filter"])
+def test_filters_without_counts_add_no_files(tmp_path, filter_type):
+  config = CpuTrainingConfig(filter_type=filter_type)
+  for _ in range(2):
+    cpu_training.local_train_internal(_Filtered.params(), config, str(tmp_path), steps=2)
+  assert not [name for name in os.listdir(tmp_path / "model.ckpt-4.assets") if "filter" in name]
+  seen = _predict(_FilteredOnce, tmp_path)
+  assert seen[1] == [-4.0]
+  if filter_type == "no_filter":
+    assert seen[0] == [-16.0]
 
 
 def test_expired_entries_are_left_out_of_checkpoints(tmp_path):

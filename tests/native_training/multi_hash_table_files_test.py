@@ -323,7 +323,7 @@ def test_missing_files_and_directories(tmp_path):
   table = _filled({"a": _config(1)})
   with pytest.raises(tf.errors.InvalidArgumentError, match="no saved shard of .*absent exists; check the path"):
     table.restore(str(tmp_path / "absent"))
-  with pytest.raises(tf.errors.InvalidArgumentError, match="directory .*nowhere of the saved table or filter .* does not exist"):
+  with pytest.raises(tf.errors.InvalidArgumentError, match="directory .*nowhere of the saved table .* does not exist"):
     table.restore(str(tmp_path / "nowhere" / "t"))
   with pytest.raises(tf.errors.InvalidArgumentError, match="no saved shard of .*absent.meta exists"):
     table.feature_stat(str(tmp_path / "absent"))

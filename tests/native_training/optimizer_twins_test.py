@@ -156,9 +156,7 @@ def _table(slices, rates, compressor=None):
   entry.CuckooHashTableConfig().mutate_table(config)
   compressors = compressor or [entry.Fp32Compressor()] * len(slices)
   for (dim, optimizer), one in zip(slices, compressors, strict=True):
-    config.entry_config.segments.append(
-      entry.CombineAsSegment(dim, entry.ConstantsInitializer(0.25), optimizer, one)
-    )
+    config.entry_config.segments.append(entry.CombineAsSegment(dim, entry.ConstantsInitializer(0.25), optimizer, one))
   instance = entry.HashTableConfigInstance(config, rates)
   return multi_hash_table_ops.MultiHashTable.from_configs({"slot": instance})
 

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cc/kernels/record_file.h"
+
+#include "absl/strings/str_cat.h"
+#include "tensorflow/core/platform/errors.h"
+#include "tensorflow/core/platform/random.h"
+
+namespace monolith {
+
+using ::tensorflow::Env;
+using ::tensorflow::io::RecordReaderOptions;
+using ::tensorflow::io::RecordWriter;
+using ::tensorflow::io::RecordWriterOptions;
+
+absl::Status RecordFile::Open(Env* env, const std::string& path, const char* compression) {
+  TF_RETURN_IF_ERROR(env->NewWritableFile(path, &file_));
+  writer_ = std::make_unique<RecordWriter>(file_.get(), RecordWriterOptions::CreateRecordWriterOptions(compression));
+  return absl::OkStatus();
+}
+
+absl::Status RecordFile::Close() {
+  TF_RETURN_IF_ERROR(writer_->Close());
+  TF_RETURN_IF_ERROR(file_->Sync());
+  return file_->Close();
+}
+
+RecordReaderOptions ReaderOptions(const char* compression) {
+  constexpr int64_t kReadBuffer = int64_t{1} << 20;
+  RecordReaderOptions options = RecordReaderOptions::CreateRecordReaderOptions(compression);
+  options.buffer_size = kReadBuffer;
+  return options;
+}
+
+std::string TemporaryPath(const std::string& path) {
+  return absl::StrCat(path, "-tmp-", ::tensorflow::random::New64());
+}
+
+absl::Status RunOnThreads(Env* env, int n, const std::function<absl::Status(int)>& work) {
+  std::vector<absl::Status> statuses(n);
+  {
+    std::vector<std::unique_ptr<::tensorflow::Thread>> threads;  // joined at the end of the scope
+    for (int i = 1; i < n; ++i) {
+      threads.emplace_back(env->StartThread({}, "table_files", [&statuses, &work, i] { statuses[i] = work(i); }));
+    }
+    if (n > 0) statuses[0] = work(0);
+  }
+  absl::Status status;
+  for (const absl::Status& one : statuses) status.Update(one);
+  return status;
+}
+
+}  // namespace monolith

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What files of tables and of filters share: TFRecords that have their name only when they are complete.
+#ifndef CC_KERNELS_RECORD_FILE_H_
+#define CC_KERNELS_RECORD_FILE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "tensorflow/core/lib/io/record_reader.h"
+#include "tensorflow/core/lib/io/record_writer.h"
+#include "tensorflow/core/platform/env.h"
+
+namespace monolith {
+
+constexpr char kSnappyCompression[] = "SNAPPY";
+constexpr char kNoCompression[] = "";
+
+// A TFRecord file that is complete on disk once Close has returned.
+class RecordFile {
+ public:
+  absl::Status Open(::tensorflow::Env* env, const std::string& path, const char* compression);
+  absl::Status Append(const std::string& record) { return writer_->WriteRecord(record); }
+  absl::Status Close();
+
+ private:
+  std::unique_ptr<::tensorflow::WritableFile> file_;
+  std::unique_ptr<::tensorflow::io::RecordWriter> writer_;
+};
+
+::tensorflow::io::RecordReaderOptions ReaderOptions(const char* compression);
+
+// "<path>-tmp-<random number>"
+std::string TemporaryPath(const std::string& path);
+
+// Runs work(i) for i in [0, n) on threads of its own: a save must not wait for pool threads that wait for it.
+absl::Status RunOnThreads(::tensorflow::Env* env, int n, const std::function<absl::Status(int)>& work);
+
+}  // namespace monolith
+
+#endif  // CC_KERNELS_RECORD_FILE_H_
