@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Short names of modules that existing model code imports: `monolith.layers`, `monolith.base_model` and so on.
 
-They are resolved when somebody imports them. An alias is the same module object as the one it stands for, also below it:
-`monolith.layers.mlp` is `monolith.native_training.layers.mlp`.
+They are resolved when somebody imports them. An alias is the same module object as the one it stands for, and so is
+what lies below it: `monolith.layers.mlp` is `monolith.native_training.layers.mlp`.
 """
 
 from __future__ import annotations
