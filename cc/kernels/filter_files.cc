@@ -27,20 +27,10 @@ using CellsDump = hash_table::HashFilterSplitDataDump;
 using MetaDump = hash_table::HashFilterSplitMetaDump;
 
 constexpr uint64_t kCellsPerRecord = 10000;
-constexpr int kMostThreads = 8;
 
 absl::Status DataLoss(const std::string& path, const std::string& what) {
   return absl::DataLossError(
       absl::StrCat("the filter split ", path, " is damaged (", what, "); restore from another checkpoint."));
-}
-
-// As RunOnThreads, for any number of things.
-absl::Status ForEachOnThreads(Env* env, int n, const std::function<absl::Status(int)>& work) {
-  const int num_threads = std::min(n, kMostThreads);
-  return RunOnThreads(env, num_threads, [&](int thread) -> absl::Status {
-    for (int i = thread; i < n; i += num_threads) TF_RETURN_IF_ERROR(work(i));
-    return absl::OkStatus();
-  });
 }
 
 MetaDump ToProto(const FilterSplitMeta& meta) {
@@ -199,7 +189,7 @@ absl::Status SaveFilter(Env* env, const SlidingFilter& filter, const std::string
   for (int i = 0; i < num_splits; ++i) files.Add(ShardFileName(basename, i, num_splits));
   {
     const SlidingFilter::Locked locked(filter);
-    TF_RETURN_IF_ERROR(ForEachOnThreads(env, num_splits, [&](int i) { return WriteSplit(env, locked, i, files[i]); }));
+    TF_RETURN_IF_ERROR(RunOnThreads(env, num_splits, [&](int i) { return WriteSplit(env, locked, i, files[i]); }));
   }
   TF_RETURN_IF_ERROR(files.Commit());
   return RemoveOtherShards(env, basename, num_splits);
@@ -217,7 +207,7 @@ absl::Status RestoreFilter(Env* env, SlidingFilter* filter, const std::string& b
   }
   std::unique_ptr<SlidingFilter::Restored> restored;
   TF_RETURN_IF_ERROR(StartRestore(*filter, metas, basename, &restored));
-  TF_RETURN_IF_ERROR(ForEachOnThreads(env, num_files, [&](int i) { return readers[i].ReadCells(restored->split(i)); }));
+  TF_RETURN_IF_ERROR(RunOnThreads(env, num_files, [&](int i) { return readers[i].ReadCells(restored->split(i)); }));
   filter->FinishRestore(std::move(restored));
   return absl::OkStatus();
 }

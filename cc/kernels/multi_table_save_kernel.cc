@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <set>
@@ -30,7 +29,6 @@ using ::tensorflow::core::RefCountPtr;
 constexpr uint64_t kEntriesPerShard = 1000000;
 constexpr int kMostAutoShards = 4;
 constexpr int kMostShards = 99999;  // five digits in file names
-constexpr int kMostThreads = 16;
 
 // The scalar or vector of basenames in input 1.
 std::vector<std::string> Basenames(OpKernelContext* ctx) {

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cc/kernels/record_file.h"
 
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "tensorflow/core/platform/errors.h"
 #include "tensorflow/core/platform/random.h"
@@ -11,6 +16,12 @@ using ::tensorflow::Env;
 using ::tensorflow::io::RecordReaderOptions;
 using ::tensorflow::io::RecordWriter;
 using ::tensorflow::io::RecordWriterOptions;
+
+namespace {
+
+constexpr int kMostThreads = 16;
+
+}  // namespace
 
 absl::Status RecordFile::Open(Env* env, const std::string& path, const char* compression) {
   TF_RETURN_IF_ERROR(env->NewWritableFile(path, &file_));
@@ -37,12 +48,20 @@ std::string TemporaryPath(const std::string& path) {
 
 absl::Status RunOnThreads(Env* env, int n, const std::function<absl::Status(int)>& work) {
   std::vector<absl::Status> statuses(n);
+  std::atomic<int> next{0};
+  std::atomic<bool> failed{false};
+  const auto take_turns = [&] {
+    for (int i = next++; i < n && !failed; i = next++) {
+      statuses[i] = work(i);
+      if (!statuses[i].ok()) failed = true;
+    }
+  };
   {
     std::vector<std::unique_ptr<::tensorflow::Thread>> threads;  // joined at the end of the scope
-    for (int i = 1; i < n; ++i) {
-      threads.emplace_back(env->StartThread({}, "table_files", [&statuses, &work, i] { statuses[i] = work(i); }));
+    for (int i = 1; i < std::min(n, kMostThreads); ++i) {
+      threads.emplace_back(env->StartThread({}, "record_files", take_turns));
     }
-    if (n > 0) statuses[0] = work(0);
+    take_turns();
   }
   absl::Status status;
   for (const absl::Status& one : statuses) status.Update(one);

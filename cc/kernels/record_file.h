@@ -35,7 +35,8 @@ class RecordFile {
 // "<path>-tmp-<random number>"
 std::string TemporaryPath(const std::string& path);
 
-// Runs work(i) for i in [0, n) on threads of its own: a save must not wait for pool threads that wait for it.
+// Runs work(i) for i in [0, n) on a bounded number of threads of its own: a save must not wait for pool threads that wait
+// for it. After a failure no more work is begun; returns the failure of the smallest i.
 absl::Status RunOnThreads(::tensorflow::Env* env, int n, const std::function<absl::Status(int)>& work);
 
 }  // namespace monolith

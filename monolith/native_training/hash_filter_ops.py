@@ -252,7 +252,6 @@ class HashFilterCheckpointRestorerListener(basic_restore_hook.CheckpointRestorer
     self._filters = list(hash_filters) if enable_hash_filter and enable_save_restore else []
     self._feeds: list[tf.Tensor] = []
     self._restore_op: Optional[tf.Operation] = None
-    self._prefix: Optional[str] = None
 
   def begin(self) -> None:
     self._feeds, restores = [], []
@@ -261,13 +260,15 @@ class HashFilterCheckpointRestorerListener(basic_restore_hook.CheckpointRestorer
       with tf.compat.v1.device(hash_filter.device):
         restores.append(restore_hash_filter(hash_filter, self._feeds[-1], True))
     self._restore_op = tf.group(*restores)
-    self._prefix = _checkpoint_files.checkpoint_to_restore(self._model_dir)
 
   def before_restore(self, session: tf.compat.v1.Session) -> None:
-    if not self._feeds or self._prefix is None:
+    # Read for each session, as the tables' listener does: one made again restores what is newest then.
+    with session.graph.as_default():
+      prefix = _checkpoint_files.checkpoint_to_restore(self._model_dir)
+    if not self._feeds or prefix is None:
       return
-    assets = _checkpoint_files.SaveHelper.get_ckpt_asset_dir(self._prefix)
-    self._restore_from_path_prefix(session, assets if tf.io.gfile.isdir(assets) else self._prefix)
+    assets = _checkpoint_files.SaveHelper.get_ckpt_asset_dir(prefix)
+    self._restore_from_path_prefix(session, assets if tf.io.gfile.isdir(assets) else prefix)
 
   def _restore_from_path_prefix(self, sess: tf.compat.v1.Session, path_prefix: str) -> None:
     paths = [path_prefix + _file_name(i) for i in range(len(self._feeds))]

@@ -347,6 +347,16 @@ def test_listeners_carry_counts_over(tmp_path):
   assert again.see() == [1, 1]
 
 
+def test_a_session_made_again_restores_the_counts_that_are_newest_then(tmp_path):
+  job = _Job(tmp_path, enable_hash_filter=True)
+  assert [job.see() for _ in range(2)] == [[0, 0], [0, 0]]
+  job.saver.before_save(job.session, 4)
+  _checkpoint_state(tmp_path, 4)
+  job.session = tf.compat.v1.Session(graph=job.graph)  # as the loop does when a server was lost
+  job.restorer.before_restore(job.session)
+  assert job.see() == [1, 1]
+
+
 @pytest.mark.parametrize("num_filters", [1, 3])
 def test_another_number_of_filters_starts_empty(tmp_path, num_filters):
   job = _Job(tmp_path, enable_hash_filter=True)
