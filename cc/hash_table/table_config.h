@@ -81,7 +81,10 @@ struct TableConfig {
   uint64_t initial_capacity = 1;  // entries to make room for
   ExpireConfig expire;
   bool skip_zero_embedding = false;  // serving only
-  uint64_t seed = 0;                 // of random initial values
+  // Whether expired entries are removed in the background (eviction_thread.h), and how often; at least 1.
+  bool enable_feature_eviction = false;
+  int feature_evict_every_n_hours = 240;
+  uint64_t seed = 0;  // of random initial values
 };
 
 }  // namespace monolith

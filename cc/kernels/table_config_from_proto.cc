@@ -129,9 +129,8 @@ TableConfig TableConfigFromProto(const std::string& name, const hash_table::Embe
   config.initial_capacity = proto.initial_capacity();
   config.expire = ExpireConfigFromProto(proto.slot_expire_time_config());
   config.skip_zero_embedding = proto.skip_zero_embedding();
-  if (proto.enable_feature_eviction()) {
-    throw TableError("table '" + name + "': enable_feature_eviction is not supported yet; turn it off.");
-  }
+  config.enable_feature_eviction = proto.enable_feature_eviction();
+  config.feature_evict_every_n_hours = proto.feature_evict_every_n_hours();
   for (const auto& segment : proto.entry_config().segments()) {
     SliceConfig slice;
     slice.dim = segment.dim_size();

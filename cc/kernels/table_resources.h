@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "cc/hash_table/eviction_thread.h"
 #include "cc/hash_table/multi_table.h"
 #include "cc/hash_table/probabilistic_filter.h"
 #include "cc/hash_table/sliding_filter.h"
@@ -40,13 +41,14 @@ class SyncClientResource : public ::tensorflow::ResourceBase {
 class MultiTableResource : public ::tensorflow::ResourceBase {
  public:
   MultiTableResource(const std::vector<TableConfig>& configs, ::tensorflow::core::RefCountPtr<FilterResource> filter)
-      : tables_(configs), filter_(std::move(filter)) {}
+      : tables_(configs), eviction_(&tables_), filter_(std::move(filter)) {}
   MultiTable& tables() { return tables_; }
   AdmissionFilter* filter() const { return filter_->filter(); }
   std::string DebugString() const override;
 
  private:
   MultiTable tables_;
+  const EvictionThread eviction_;  // works on tables_: ends before them
   const ::tensorflow::core::RefCountPtr<FilterResource> filter_;
 };
 

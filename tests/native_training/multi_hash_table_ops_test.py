@@ -492,7 +492,10 @@ def test_constructor_needs_a_config():
   [
     (lambda c: c.ClearField("cuckoo"), "table 'item': the table type is unset; set cuckoo"),
     (lambda c: setattr(c, "skip_zero_embedding", True), "skip_zero_embedding is for serving entries"),
-    (lambda c: setattr(c, "enable_feature_eviction", True), "enable_feature_eviction is not supported yet"),
+    (
+      lambda c: (setattr(c, "enable_feature_eviction", True), setattr(c, "feature_evict_every_n_hours", 0)),
+      "table 'item': feature_evict_every_n_hours is 0; it must be at least 1, or enable_feature_eviction off",
+    ),
     (lambda c: setattr(c.entry_config, "entry_type", 0), "entry_type is unknown; set TRAINING or SERVING"),
     (lambda c: c.entry_config.segments[0].ClearField("init_config"), "slice 0: the initializer is unset"),
     (lambda c: c.entry_config.segments[0].ClearField("opt_config"), "slice 0: the optimizer is unset"),
@@ -505,6 +508,18 @@ def test_bad_configs_are_refused_when_the_table_is_made(change, message):
   change(config.table_config)
   with pytest.raises(InvalidArgument, match=message):
     MultiHashTable.from_configs({"item": config})
+
+
+def test_tables_with_eviction_are_made_and_destroyed_at_once():
+  config = _sgd(1)
+  entry.CuckooHashTableConfig(feature_evict_every_n_hours=240).mutate_table(config.table_config)
+  for _ in range(20):
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+      table = MultiHashTable.from_configs({"item": config, "kept": _sgd(1)})
+      session.run(table.initializer)
+      ids = tf.constant([1], tf.int64)
+      found = session.run(table.assign({"item": (ids, tf.ones([1, 1]))}).lookup({"item": ids})["item"])
+      assert found.tolist() == [[1]]
 
 
 def test_unparsable_config_is_refused():
