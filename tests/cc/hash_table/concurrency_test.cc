@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <thread>
 
 #include "cc/hash_table/entry_dump.h"
 #include "tests/cc/hash_table/table_test_util.h"
+#include "tests/cc/hash_table/thread_test_util.h"
 
 namespace monolith {
 namespace {
@@ -14,18 +14,7 @@ namespace {
 using namespace testing;  // NOLINT: the fixtures of this suite
 
 constexpr int kDim = 6;
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr int64_t kFids = 4000;
-#else
-constexpr int64_t kFids = 40000;
-#endif
-
-template <typename Work>
-void RunThreads(int n, Work work) {
-  std::vector<std::thread> threads;
-  for (int i = 0; i < n; ++i) threads.emplace_back([&work, i] { work(i); });
-  for (auto& thread : threads) thread.join();
-}
+constexpr int64_t kFids = Scaled(40000);
 
 // All coordinates of an entry are equal at any moment; a read that mixes two moments shows two values.
 void ExpectWhole(const std::vector<float>& values) {

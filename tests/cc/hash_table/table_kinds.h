@@ -47,7 +47,7 @@ inline float OnGrid(int, float x) {
   constexpr float kStep = kGridRange / 128;
   if (std::isnan(x)) return 0;
   const float nearest = std::trunc((x + (x >= 0 ? kStep / 2 : -kStep / 2)) / kStep);
-  return std::clamp(nearest, -128.0f, 127.0f) * kStep;
+  return std::clamp(nearest, -128.0f, 127.0f) * kStep + 0.0f;  // a code has no -0
 }
 // The several-slices table has its middle slice, columns 1 and 2, read from the grid.
 inline float MiddleOnGrid(int d, float x) { return d == 1 || d == 2 ? OnGrid(d, x) : x; }
