@@ -122,7 +122,8 @@ class SplitReader {
       offset = proto.offset() + n;
     }
     tstring record;
-    if (!absl::IsOutOfRange(reader_->ReadRecord(&record))) return DataLoss(path_, "it goes on after the last cell");
+    const absl::Status end = reader_->ReadRecord(&record);
+    if (!IsEndOfRecords(end, record)) return DataLoss(path_, "it goes on after the last cell");
     return absl::OkStatus();
   }
 

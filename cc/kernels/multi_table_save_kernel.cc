@@ -198,7 +198,8 @@ class MultiTableRestoreOp : public MultiTableFileOp {
     return ReadShard(env, shard.data, shard.counts, [&](int index, const std::vector<std::string>& records) {
       const int t = tables.IndexOf(shard.counts[index].table);
       if (t < 0) return absl::OkStatus();
-      return ToStatus([&] { batches[t]->Add(records, shard_, num_shards_); });
+      const absl::Status added = ToStatus([&] { batches[t]->Add(records, shard_, num_shards_); });
+      return added.ok() ? added : absl::Status(added.code(), absl::StrCat(shard.data, ": ", added.message()));
     });
   }
 

@@ -42,6 +42,10 @@ RecordReaderOptions ReaderOptions(const char* compression) {
   return options;
 }
 
+bool IsEndOfRecords(const absl::Status& read, const ::tensorflow::tstring& record) {
+  return absl::IsOutOfRange(read) && record.empty();
+}
+
 std::string TemporaryPath(const std::string& path) {
   return absl::StrCat(path, "-tmp-", ::tensorflow::random::New64());
 }

@@ -32,6 +32,11 @@ class RecordFile {
 
 ::tensorflow::io::RecordReaderOptions ReaderOptions(const char* compression);
 
+// True if a ReadRecord into an empty `record` from a file without compression, which gave `read`, came to the end of the
+// file after a whole record. TensorFlow's reader reports the same where less than the header of a record follows, and
+// leaves what there is in `record`.
+bool IsEndOfRecords(const absl::Status& read, const ::tensorflow::tstring& record);
+
 // "<path>-tmp-<random number>"
 std::string TemporaryPath(const std::string& path);
 

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cc/kernels/table_files.h"
 
+#include <algorithm>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "cc/hash_table/shard_files.h"
+#include "cc/hash_table/wire.h"
 #include "cc/kernels/record_file.h"
 #include "cc/kernels/status_util.h"
 #include "monolith/native_training/runtime/hash_table/embedding_hash_table.pb.h"
@@ -19,11 +23,37 @@ using ::tensorflow::tstring;
 using ::tensorflow::io::SequentialRecordReader;
 
 constexpr size_t kBlockRecords = 512;
+constexpr uint64_t kRecordFraming = 16;  // bytes of lengths and checksums that a record has in its file
 constexpr const char* kDataCompression = kSnappyCompression;
 
 absl::Status DataLoss(const std::string& path, const std::string& what) {
   return absl::DataLossError(
       absl::StrCat("the table shard ", path, " is damaged (", what, "); restore from another checkpoint."));
+}
+
+// The bytes that the blocks of a compressed file hold when decompressed: each is a big-endian length and that many bytes,
+// which begin with the length that they have decompressed, as a varint. DataLoss unless the blocks fill the file.
+absl::Status CountDecompressed(Env* env, const std::string& path, const ::tensorflow::RandomAccessFile& file,
+                               uint64_t* decompressed) {
+  constexpr size_t kLength = 4, kLongestVarint = 5;
+  uint64_t size;
+  TF_RETURN_IF_ERROR(env->GetFileSize(path, &size));
+  *decompressed = 0;
+  for (uint64_t at = 0; at < size;) {
+    char scratch[kLength + kLongestVarint];
+    absl::string_view head;
+    const size_t wanted = std::min<uint64_t>(sizeof(scratch), size - at);
+    TF_RETURN_IF_ERROR(file.Read(at, head, absl::MakeSpan(scratch, wanted)));
+    uint64_t block = 0, inside = 0;
+    for (size_t i = 0; i < kLength && i < head.size(); ++i) block = block << 8 | static_cast<uint8_t>(head[i]);
+    if (head.size() <= kLength || block > size - at - kLength ||
+        !wire::Reader(std::string_view(head.data() + kLength, head.size() - kLength)).Varint(&inside)) {
+      return DataLoss(path, absl::StrCat("its last ", size - at, " bytes are no block"));
+    }
+    *decompressed += inside;
+    at += kLength + block;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -53,7 +83,7 @@ absl::Status ReadMetadata(Env* env, const std::string& path, std::vector<TableCo
   while (true) {
     tstring record;
     const absl::Status read = reader.ReadRecord(&record);
-    if (absl::IsOutOfRange(read)) return absl::OkStatus();
+    if (IsEndOfRecords(read, record)) return absl::OkStatus();
     if (!read.ok()) return DataLoss(path, std::string(read.message()));
     hash_table::MultiHashTableMetadata metadata;
     if (!metadata.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
@@ -129,6 +159,7 @@ absl::Status ReadShard(Env* env, const std::string& path, const std::vector<Tabl
   TF_RETURN_IF_ERROR(env->NewRandomAccessFile(path, &file));
   SequentialRecordReader reader(file.get(), ReaderOptions(kDataCompression));
   tstring record;
+  uint64_t read_bytes = 0;
   for (size_t t = 0; t < counts.size(); ++t) {
     std::vector<std::string> block;
     for (uint64_t i = 0; i < counts[t].num_entries; ++i) {
@@ -137,6 +168,7 @@ absl::Status ReadShard(Env* env, const std::string& path, const std::vector<Tabl
         return DataLoss(path, absl::StrCat("record ", i, " of ", counts[t].num_entries, " of table '", counts[t].table,
                                            "': ", read.message()));
       }
+      read_bytes += kRecordFraming + record.size();
       block.emplace_back(record.data(), record.size());
       if (block.size() == kBlockRecords || i + 1 == counts[t].num_entries) {
         TF_RETURN_IF_ERROR(on_records(static_cast<int>(t), block));
@@ -144,8 +176,10 @@ absl::Status ReadShard(Env* env, const std::string& path, const std::vector<Tabl
       }
     }
   }
-  if (!absl::IsOutOfRange(reader.ReadRecord(&record))) return DataLoss(path, "it goes on after the last record");
-  return absl::OkStatus();
+  // The reader takes the end of the file for its own where a record or a block has only begun, so bytes are counted.
+  uint64_t bytes;
+  TF_RETURN_IF_ERROR(CountDecompressed(env, path, *file, &bytes));
+  return bytes == read_bytes ? absl::OkStatus() : DataLoss(path, "it goes on after the last record");
 }
 
 }  // namespace monolith

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Saved tables are promises: committed files load with the values they were written with, and are written alike.
 
-`multi_table/` was written by `python tests/golden/table_files_test.py`. Writing it anew is a change of the file format:
-do it only with a way to read the old one.
+`multi_table/` was written by `PYTHONPATH=tests python tests/golden/table_files_test.py`. Writing it anew is a change of
+the file format: do it only with a way to read the old one.
 """
 
 from monolith.native_training import entry
@@ -14,6 +14,7 @@ import struct
 
 import numpy as np
 import pytest
+import record_framing
 import tensorflow as tf
 
 GOLDEN = pathlib.Path(__file__).parent / "multi_table" / "golden"
@@ -54,62 +55,8 @@ def _fill(table):
   return table.apply_gradients(grads, tf.constant(1, tf.int64), req_time=tf.constant(1_700_000_000, tf.int64))
 
 
-def _unsnappy(block):
-  """Decodes one raw Snappy block (https://github.com/google/snappy/blob/main/format_description.txt)."""
-  size = shift = at = 0
-  while True:
-    byte = block[at]
-    size |= (byte & 0x7F) << shift
-    at, shift = at + 1, shift + 7
-    if byte < 0x80:
-      break
-  out = bytearray()
-  while at < len(block):
-    tag = block[at]
-    at += 1
-    if tag & 3 == 0:
-      length = (tag >> 2) + 1
-      if length > 60:
-        wide = length - 60
-        length = int.from_bytes(block[at : at + wide], "little") + 1
-        at += wide
-      out += block[at : at + length]
-      at += length
-      continue
-    if tag & 3 == 1:
-      length, offset, used = (tag >> 2 & 7) + 4, (tag >> 5) << 8 | block[at], 1
-    else:
-      used = 2 if tag & 3 == 2 else 4
-      length, offset = (tag >> 2) + 1, int.from_bytes(block[at : at + used], "little")
-    at += used
-    for _ in range(length):
-      out.append(out[-offset])
-  assert len(out) == size
-  return bytes(out)
-
-
-def _snappy(content):
-  """Content as Snappy blocks of literals, as another writer may frame it."""
-  blocks = []
-  for start in range(0, len(content), 50):
-    part = content[start : start + 50]
-    block = bytes([len(part), (len(part) - 1) << 2]) + part
-    blocks.append(struct.pack(">I", len(block)) + block)
-  return b"".join(blocks)
-
-
 def _data_records(path):
-  content, stream, at = path.read_bytes(), b"", 0
-  while at < len(content):
-    (size,) = struct.unpack_from(">I", content, at)
-    stream += _unsnappy(content[at + 4 : at + 4 + size])
-    at += 4 + size
-  records, at = [], 0
-  while at < len(stream):
-    (size,) = struct.unpack_from("<Q", stream, at)
-    records.append(stream[at + 12 : at + 12 + size])
-    at += 16 + size
-  return records
+  return record_framing.tf_records(record_framing.unsnappy(path.read_bytes()))
 
 
 def _saved(basename):
@@ -169,18 +116,15 @@ def test_a_save_has_the_same_records(tmp_path, source):
 
 
 def test_files_of_another_writer_load(tmp_path):
-  """Entries by the protobuf library, framed by TensorFlow's Python writer, compressed as literals only."""
+  """Entries by the protobuf library, framed by hand, compressed as literals only."""
   entries = []
   for fid in (5, -5):
     dump = embedding_hash_table_pb2.EntryDump(id=fid, num=[fid, 1, 2], last_update_ts_sec=9)
     dump.opt.dump.add().ftrl.norm.extend([4, 5, 6])
     dump.opt.dump[0].ftrl.zero.extend([7, 8, 9])
     entries.append(dump.SerializeToString())
-  plain = tmp_path / "plain"
-  with tf.io.TFRecordWriter(str(plain)) as writer:
-    for record in entries:
-      writer.write(record)
-  (tmp_path / "t-00000-of-00001").write_bytes(_snappy(plain.read_bytes()))
+  stream = b"".join(record_framing.tf_record(record) for record in entries)
+  (tmp_path / "t-00000-of-00001").write_bytes(record_framing.snappy(stream))
   with tf.io.TFRecordWriter(str(tmp_path / "t.meta-00000-of-00001")) as writer:
     meta = embedding_hash_table_pb2.MultiHashTableMetadata(table_name="user", num_entries=2)
     writer.write(meta.SerializeToString())

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Saving and restoring multi hash tables: what comes back, what is left out, and what damaged files do."""
+"""Saving and restoring multi hash tables: what comes back, what is left out, and what damaged files do.
+
+damaged_files_test.py damages files at every byte.
+"""
 
 from monolith.native_training import entry
 from monolith.native_training import multi_hash_table_ops
@@ -189,7 +192,7 @@ def test_a_wider_table_keeps_initial_values_in_the_tail_and_a_narrower_one_refus
   wider = MultiHashTable.from_configs({"a": _config(3)}).restore(path)
   assert wider.lookup({"a": _ids(4)})["a"].numpy().tolist() == [[5, 5, 0]]
   narrower = _filled({"a": _config(1)}, num_ids=2)
-  with pytest.raises(tf.errors.InvalidArgumentError, match="table 'a' has dim 1, but the saved entry of fid . has 2"):
+  with pytest.raises(tf.errors.InvalidArgumentError, match="t-.*: table 'a' has dim 1, but the saved entry of fid . has 2"):
     narrower.restore(path)
   assert _values(narrower, "a", 0, 1, 2) == [1, 2, 0]
 
@@ -255,37 +258,6 @@ def test_a_damaged_save_is_named_and_the_table_stays(tmp_path, damage, victim):
     table.restore(path)
   assert _values(table, "a", 0, 4, 5, 100) == [1, 5, 0, 0]
   assert _values(table, "b", 0, 4, 5, 100) == [1, 5, 0, 0]
-
-
-def test_every_cut_of_a_file_is_noticed(tmp_path):
-  path = str(tmp_path / "t")
-  configs = {"a": _config(2)}
-  _filled(configs, 20, saver_parallel=1).save(path)
-  table = _filled(configs, 2)
-  for name in ("t-00000-of-00001", "t.meta-00000-of-00001"):
-    whole = (tmp_path / name).read_bytes()
-    for size in range(0, len(whole), max(1, len(whole) // 23)):
-      (tmp_path / name).write_bytes(whole[:size])
-      with pytest.raises(Errors, match="t.*-00000-of-00001"):
-        table.restore(path)
-    (tmp_path / name).write_bytes(whole)
-  assert _values(table, "a", 0, 1, 2) == [1, 2, 0]
-  assert _values(table.restore(path), "a", 0, 19) == [1, 20]
-
-
-def test_every_flipped_byte_is_noticed(tmp_path):
-  path = str(tmp_path / "t")
-  configs = {"a": _config(2)}
-  _filled(configs, 20, saver_parallel=1).save(path)
-  table = _filled(configs, 2)
-  for name in ("t-00000-of-00001", "t.meta-00000-of-00001"):
-    whole = (tmp_path / name).read_bytes()
-    for at in range(0, len(whole), max(1, len(whole) // 61)):
-      (tmp_path / name).write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
-      with pytest.raises(Errors, match="t.*-00000-of-00001"):
-        table.restore(path)
-    (tmp_path / name).write_bytes(whole)
-  assert _values(table, "a", 0, 1, 2) == [1, 2, 0]
 
 
 def test_wrong_counts_in_the_metadata_are_noticed(tmp_path):
