@@ -66,6 +66,21 @@ TEST(CompressorTest, Halves) {
               ElementsAre(0.0999755859375f, 0.199951171875f, 10000));
 }
 
+TEST(CompressorTest, EncodeReadsExactlyDimFloats) {
+  SliceConfig one = MakeSlice(1), two = MakeSlice(2);
+  one.compressor.name = two.compressor.name = "fp16";
+  auto table = NewEmbeddingTable(ServingConfig({one, two}));
+  Assign(table.get(), {7}, {1, 2, 3, 4});  // the fourth belongs to nobody
+  EXPECT_THAT(Lookup(*table, {7}), ElementsAre(1, 2, 3));
+}
+
+TEST(CompressorTest, FixedR8Codes) {
+  const float values[] = {3.5f, -5, 100, 0};
+  char codes[4];
+  NewCompressor(FixedR8(5))->Encode(values, 4, codes);
+  EXPECT_THAT(codes, ElementsAre(90, -128, 127, 0));
+}
+
 TEST(CompressorTest, SlicesAreEncodedEachInItsOwnWay) {
   std::vector<SliceConfig> slices = {MakeSlice(1), MakeSlice(2), MakeSlice(3), MakeSlice(1)};
   slices[0].compressor.name = "fp16";

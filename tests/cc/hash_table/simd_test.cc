@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <random>
 
 #include "cc/hash_table/cpu_features.h"
@@ -34,7 +35,8 @@ std::vector<float> Trained(const OptimizerConfig& config, int dim, SimdLevel lev
 
 std::vector<OptimizerConfig> Configs() {
   std::vector<OptimizerConfig> configs;
-  for (const char* name : {"sgd", "adagrad", "adam", "ftrl"}) {
+  for (const char* name : {"sgd", "adagrad", "adam", "ftrl", "adadelta", "amsgrad", "momentum", "moving_average",
+                           "rmsprop", "rmspropv2", "group_adagrad", "group_ftrl", "dynamic_wd_adagrad"}) {
     for (bool regularised : {false, true}) {
       OptimizerConfig config = testing::DefaultSlice(1, name).optimizer;
       if (regularised) {
@@ -56,6 +58,7 @@ TEST(SimdTest, EveryLevelGivesTheSameBits) {
   for (const OptimizerConfig& config : Configs()) {
     for (int dim = 1; dim <= 70; ++dim) {
       const std::vector<float> expected = Trained(config, dim, SimdLevel::kBaseline);
+      for (const float value : expected) ASSERT_TRUE(std::isfinite(value)) << config.name << ", dim " << dim;
       for (SimdLevel level : {SimdLevel::kAvx2, SimdLevel::kAvx512}) {
         if (level > BestSimdLevel()) continue;
         EXPECT_EQ(Trained(config, dim, level), expected) << config.name << ", dim " << dim;

@@ -37,6 +37,12 @@ TEST(TableTest, ConfigErrorsNameTableAndSlice) {
   EXPECT_THROW(NewEmbeddingTable(ServingConfig({no_compressor})), TableError);
 }
 
+TEST(TableTest, SlicesStartWithTheirOwnConstants) {
+  auto table = NewEmbeddingTable(MakeConfig({MakeSlice(1, "sgd", 3), MakeSlice(2, "sgd", 4)}));
+  AssignAdd(table.get(), {7}, {0, 0, 0});
+  EXPECT_THAT(Lookup(*table, {7}), ElementsAre(3, 4, 4));
+}
+
 TEST(TableTest, RandomValuesDependOnSeedSliceAndFidOnly) {
   SliceConfig slice = MakeSlice(500);
   slice.initializer.kind = InitializerConfig::Kind::kRandomUniform;
