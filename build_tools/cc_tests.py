@@ -3,7 +3,7 @@
 
     python build_tools/cc_tests.py [--only plain|address|thread] [--filter GTEST_FILTER]
 
-The libraries below `cc/` that need no TensorFlow are compiled with every `tests/cc/**/*_test.cc` into one program.
+The libraries below `cc/` that need no TensorFlow are compiled with every `tests/cc/**/*.cc` into one program.
 Needs GoogleTest and GoogleMock with their headers (Debian: libgtest-dev, libgmock-dev); the sanitizers need clang.
 """
 
@@ -39,16 +39,30 @@ MODES = {
 }
 
 
-def sources() -> list[pathlib.Path]:
-  found = [
+def library_sources() -> list[pathlib.Path]:
+  """The C++ sources that need no TensorFlow."""
+  return [
     p for name in LIBRARIES for p in sorted((ROOT / "cc" / name).rglob("*.cc")) if not p.stem.endswith("_benchmark")
   ]
-  return found + sorted((ROOT / "tests" / "cc").rglob("*_test.cc"))
+
+
+def sources() -> list[pathlib.Path]:
+  """What the test program is made of; the entry point of the fuzzers (build_tools/fuzz.py) would be a second one."""
+  return library_sources() + [p for p in sorted((ROOT / "tests" / "cc").rglob("*.cc")) if p.name != "fuzz_main.cc"]
 
 
 def compile_one(compiler: list[str], flags: list[str], source: pathlib.Path, obj: pathlib.Path) -> None:
   obj.parent.mkdir(parents=True, exist_ok=True)
   subprocess.run([*compiler, *FLAGS, *flags, f"-I{ROOT}", "-c", str(source), "-o", str(obj)], check=True)
+
+
+def compile_all(compiler: str, flags: list[str], files: list[pathlib.Path], work: pathlib.Path) -> list[pathlib.Path]:
+  """Compiles files into objects below `work`; returns the objects."""
+  command = [c for c in (shutil.which("ccache"), compiler) if c]
+  objects = [work / f.relative_to(ROOT).with_suffix(".o") for f in files]
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    list(pool.map(lambda fo: compile_one(command, flags, *fo), zip(files, objects, strict=True)))
+  return objects
 
 
 def run_mode(mode: str, gtest_filter: str | None) -> None:
@@ -57,17 +71,14 @@ def run_mode(mode: str, gtest_filter: str | None) -> None:
   compiler = next((c for c in candidates if shutil.which(c)), None)
   if compiler is None:
     raise SystemExit(f"error: the {mode} run needs {' or '.join(candidates)}; install it.")
-  command = [c for c in (shutil.which("ccache"), compiler) if c]
   work = ROOT / ".build" / "cc_tests" / mode
-  objects = [work / s.relative_to(ROOT).with_suffix(".o") for s in sources()]
-  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    list(pool.map(lambda so: compile_one(command, flags, *so), zip(sources(), objects, strict=True)))
+  objects = compile_all(compiler, flags, sources(), work)
   program = work / "cc_tests"
   libraries = ["-lgmock", "-lgtest", "-lgtest_main"]
   subprocess.run([compiler, *flags, "-pthread", *map(str, objects), *libraries, "-o", str(program)], check=True)
   arguments = [f"--gtest_filter={gtest_filter}"] if gtest_filter else []
   print(f"C++ tests, {mode}", flush=True)
-  subprocess.run([str(program), "--gtest_brief=1", *arguments], check=True, timeout=900)
+  subprocess.run([str(program), "--gtest_brief=1", *arguments], check=True, timeout=900, cwd=ROOT)
 
 
 def main() -> int:

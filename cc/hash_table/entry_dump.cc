@@ -190,7 +190,7 @@ bool RestoreState(const EntryDump::OptimizerState& saved, const StateSchema& sch
   for (const StateField& field : schema.fields) {
     if (!ReadStateField(saved.message, field, restored.data())) return false;
   }
-  std::memcpy(state, restored.data(), restored.size());
+  std::copy(restored.begin(), restored.end(), state);
   return true;
 }
 
