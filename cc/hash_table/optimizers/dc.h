@@ -16,7 +16,8 @@ namespace monolith {
 // where latest_w are the weights that the gradient was computed from: StepContext.latest_weights, `dim` floats; null
 // means that nothing has changed since, so that g' = g.
 //
-// NewOptimizer refuses the name "dc": the OptimizerConfig message has lambda but not the optimizer below it.
+// For callers that have those weights. A table has not, and a copy in its entries would not stand for them, so
+// NewOptimizer refuses the name "dc" (docs/architecture.md, last section).
 std::unique_ptr<Optimizer> NewDcOptimizer(std::unique_ptr<Optimizer> base, float lambda, int dim);
 
 }  // namespace monolith
