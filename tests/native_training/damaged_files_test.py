@@ -147,9 +147,18 @@ def test_every_end_that_is_no_record_counts(saved):
     record = record_framing.tf_record(b"one more")
     for size in range(1, len(record) + 1):
       file.write_bytes(whole + record[:size])
-      _refused(saved, file)
+      _refused(saved, f"{file} is damaged")
     file.write_bytes(whole)
   assert saved.contents() == saved.before
+
+
+def test_a_block_that_has_only_begun_is_noticed(tmp_path):
+  saved = _Tables(tmp_path)
+  file = _files(saved)[0]
+  whole = file.read_bytes()
+  for size in (1, 2, 3):
+    file.write_bytes(whole + bytes(size))
+    assert f"its last {size} bytes are no block" in _refused(saved, file)
 
 
 def test_data_that_goes_on_inside_its_compression_is_noticed(tmp_path):

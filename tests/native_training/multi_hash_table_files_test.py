@@ -7,6 +7,7 @@ damaged_files_test.py damages files at every byte.
 from monolith.native_training import entry
 from monolith.native_training import multi_hash_table_ops
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
+from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import pathlib
 
@@ -192,7 +193,9 @@ def test_a_wider_table_keeps_initial_values_in_the_tail_and_a_narrower_one_refus
   wider = MultiHashTable.from_configs({"a": _config(3)}).restore(path)
   assert wider.lookup({"a": _ids(4)})["a"].numpy().tolist() == [[5, 5, 0]]
   narrower = _filled({"a": _config(1)}, num_ids=2)
-  with pytest.raises(tf.errors.InvalidArgumentError, match="t-.*: table 'a' has dim 1, but the saved entry of fid . has 2"):
+  with pytest.raises(
+    tf.errors.InvalidArgumentError, match="t-.*: table 'a' has dim 1, but the saved entry of fid . has 2"
+  ):
     narrower.restore(path)
   assert _values(narrower, "a", 0, 1, 2) == [1, 2, 0]
 
@@ -337,6 +340,17 @@ def test_more_files_than_names_can_number_are_refused(tmp_path):
 def test_empty_path_is_refused():
   with pytest.raises(tf.errors.InvalidArgumentError, match="basename is empty; give the path"):
     _filled({"a": _config(1)}).save("")
+
+
+@pytest.mark.parametrize("config, message", [
+  (b"\xff", "slot_expire_time_config is no SlotExpireTimeConfig; serialize one"),
+  (b"\x0a\x04\x08\x80\x80\x02", "expire time of slot 32768: slots end at 32767; correct the slot"),
+])  # fmt: skip
+def test_expire_times_that_make_no_sense_are_refused(tmp_path, config, message):
+  table = _filled({"a": _config(1)})
+  with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+    gen_monolith_ops.monolith_multi_hash_table_save(table.handle, str(tmp_path / "t"), slot_expire_time_config=config)
+  assert not list(tmp_path.iterdir())
 
 
 def test_forty_files_are_written_by_few_threads(tmp_path):

@@ -2,7 +2,6 @@
 """The set of touched keys."""
 
 from monolith.native_training import touched_key_set_ops
-from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import pytest
 import tensorflow as tf
@@ -43,6 +42,3 @@ def test_refusals():
     touched_key_set_ops.TouchedKeySet(0, 1, "_refused")
   with pytest.raises(tf.errors.InvalidArgumentError, match="concurrency_level -1; use at least 1"):
     touched_key_set_ops.TouchedKeySet(1, -1, "_refused")
-  with tf.Graph().as_default(), pytest.raises(ValueError, match="must be rank 1 but is rank 2"):
-    handle = touched_key_set_ops.create_touched_key_set(1, 1)
-    gen_monolith_ops.monolith_touched_key_set_insert(handle, tf.constant([[1]], tf.int64))

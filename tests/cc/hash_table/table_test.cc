@@ -117,11 +117,20 @@ TEST(ShardFilesTest, CompleteSetsOnly) {
               ElementsAre("a/b-00000-of-00002", "a/b-00001-of-00002"));
   EXPECT_THAT(CompleteShardSet("a/b", {"a/b-00000-of-00001", "a/b-00000-of-00003-tmp-1234", "a/bc-00000-of-00009"}),
               ElementsAre("a/b-00000-of-00001"));
-  EXPECT_THROW(CompleteShardSet("a/b", {"a/b-00000-of-00002"}), TableError);
-  EXPECT_THROW(CompleteShardSet("a/b", {"a/b-00001-of-00001"}), TableError);
-  EXPECT_THROW(CompleteShardSet("a/b", {"a/b-00000-of-00001", "a/b-00000-of-00002"}), TableError);
-  EXPECT_THROW(CompleteShardSet("a/b", {"a/b-random-string"}), TableError);
-  EXPECT_THROW(CompleteShardSet("a/b", {}), TableError);
+  const auto error_of = [](const std::vector<std::string>& paths) -> std::string {
+    try {
+      CompleteShardSet("a/b", paths);
+      return "no error";
+    } catch (const TableError& error) {
+      return error.what();
+    }
+  };
+  EXPECT_THAT(error_of({"a/b-00000-of-00002"}), HasSubstr("the file a/b-00001-of-00002 is missing; restore from"));
+  EXPECT_THAT(error_of({"a/b-00001-of-00001"}), HasSubstr("a/b-00001-of-00001 names a shard beyond its total; remove"));
+  EXPECT_THAT(error_of({"a/b-00000-of-00001", "a/b-00000-of-00002"}),
+              HasSubstr("a/b-00000-of-00001 and a/b-00000-of-00002 belong to saves with different totals; remove"));
+  EXPECT_THAT(error_of({"a/b-random-string"}), HasSubstr("no saved shard of a/b exists; check the path"));
+  EXPECT_THAT(error_of({}), HasSubstr("no saved shard of a/b exists"));
 }
 
 }  // namespace
