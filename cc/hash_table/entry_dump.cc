@@ -175,7 +175,8 @@ bool ParseEntryDump(std::string_view bytes, EntryDump* dump) {
       read = reader.Bytes(&message) && ReadOptimizerStates(message, dump);
     } else if (field == kUpdateTime && type == wire::kVarint) {
       read = reader.Varint(&varint);
-      dump->update_ts = static_cast<uint32_t>(std::min<uint64_t>(varint, std::numeric_limits<uint32_t>::max()));
+      dump->update_ts = static_cast<uint32_t>(
+          std::clamp<int64_t>(static_cast<int64_t>(varint), 0, std::numeric_limits<uint32_t>::max()));
     } else {
       read = reader.Skip(type);
     }
