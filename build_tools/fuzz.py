@@ -61,7 +61,8 @@ def run(target: str, seconds: int, minimize: bool) -> int:
   corpus.mkdir(exist_ok=True)
   options = [f"-max_len={LONGEST_INPUT}", f"-artifact_prefix={program.parent}/", "-print_final_stats=0"]
   if minimize:
-    options += ["-merge=1", "-use_counters=0", str(corpus), str(found)]  # by code reached, not by how often
+    # What counts is the code that an input reaches, not how often it does.
+    options += ["-merge=1", "-use_counters=0", str(corpus), str(found)]
   else:
     options += [f"-max_total_time={seconds}", "-timeout=60", "-len_control=0", str(found), str(corpus)]
   print(f"{target}: {'merging' if minimize else f'{seconds} seconds'}", flush=True)
@@ -74,7 +75,10 @@ def main() -> int:
   parser.add_argument("--seconds", type=int, default=60, help="for each target")
   parser.add_argument("--minimize", action="store_true", help="merge what was found into the corpus instead")
   arguments = parser.parse_args()
-  statuses = [run(target, arguments.seconds, arguments.minimize) for target in ([arguments.target] if arguments.target else DRIVERS)]
+  statuses = [
+    run(target, arguments.seconds, arguments.minimize)
+    for target in ([arguments.target] if arguments.target else DRIVERS)
+  ]
   return max(statuses)
 
 
