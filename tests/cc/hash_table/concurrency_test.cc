@@ -52,6 +52,29 @@ TEST(ConcurrencyTest, EveryUpdateCountsWhileTheTableGrowsAndIsRead) {
   }
 }
 
+// Entries so wide that a reader is very likely to meet a writer in the middle of one.
+TEST(ConcurrencyTest, WideEntriesAreNeverReadHalfWritten) {
+  constexpr int kWide = Scaled(4000);
+  auto table = NewEmbeddingTable(MakeConfig({MakeSlice(kWide)}));
+  const std::vector<float> ones(kWide, 1);
+  AssignAdd(table.get(), {7}, ones);
+  std::atomic<bool> stop{false};
+  RunThreads(3, [&](int thread) {
+    if (thread > 0) {
+      while (!stop.load()) AssignAdd(table.get(), {7}, ones);
+      return;
+    }
+    const StopAtEnd stop_others(&stop);
+    float last = 0;
+    for (int64_t i = 0; i < Scaled(10000); ++i) {
+      const std::vector<float> read = Lookup(*table, {7});
+      ASSERT_EQ(read, std::vector<float>(kWide, read[0])) << "a torn read";
+      ASSERT_GE(read[0], last) << "a read went back in time";
+      last = read[0];
+    }
+  });
+}
+
 TEST(ConcurrencyTest, SaveSeesOneCutWhileWritersWait) {
   auto table = NewEmbeddingTable(MakeConfig({MakeSlice(kDim)}));
   constexpr int64_t kKeys = 500;
@@ -64,6 +87,7 @@ TEST(ConcurrencyTest, SaveSeesOneCutWhileWritersWait) {
       while (!stop.load()) AssignAdd(table.get(), fids, std::vector<float>(kKeys * kDim, 1));
       return;
     }
+    const StopAtEnd stop_others(&stop);
     for (int save = 0; save < 20; ++save) {
       float first = -1;
       for (const std::string& entry : Dump(table.get())) {
@@ -73,7 +97,6 @@ TEST(ConcurrencyTest, SaveSeesOneCutWhileWritersWait) {
         for (float v : dump.values) ASSERT_EQ(v, first) << "a save that mixes two moments";
       }
     }
-    stop = true;
   });
 }
 
@@ -128,8 +151,8 @@ TEST(ConcurrencyTest, ReadersSeeOldOrNewTableDuringARestore) {
       }
       return;
     }
+    const StopAtEnd stop_others(&stop);
     for (int i = 0; i < 20; ++i) Restore(table.get(), entries);
-    stop = true;
   });
   EXPECT_EQ(table->size(), fids.size());
 }

@@ -127,6 +127,7 @@ TEST(ConcurrentTrainingTest, ASaveBesideTrainingHoldsAConsistentEntryOfEveryKey)
       for (int64_t fid = thread; !stop.load(); fid = (fid + kWriters) % num_keys) TakeStep(table.get(), fid);
       return;
     }
+    const StopAtEnd stop_others(&stop);
     std::map<int64_t, int> last;
     for (int save = 0; save < 30; ++save) {
       std::map<int64_t, int> now;
@@ -138,7 +139,6 @@ TEST(ConcurrentTrainingTest, ASaveBesideTrainingHoldsAConsistentEntryOfEveryKey)
       for (const auto& [fid, steps] : last) EXPECT_GE(now[fid], steps) << "a later save went back";
       last = now;
     }
-    stop = true;
   });
 }
 
@@ -155,8 +155,8 @@ TEST(ConcurrentTrainingTest, RestoresBesideTrainingLeaveEveryEntryWhole) {
         for (int64_t fid = 0; fid < num_keys; ++fid) EXPECT_GE(StepsOf(table->LookupEntry(fid)), 1);
       }
     } else {
+      const StopAtEnd stop_others(&stop);
       for (int round = 0; round < 20; ++round) Restore(table.get(), Dump(table.get()));
-      stop = true;
     }
   });
   EXPECT_EQ(table->size(), static_cast<uint64_t>(num_keys));

@@ -2,6 +2,7 @@
 #ifndef TESTS_CC_HASH_TABLE_THREAD_TEST_UTIL_H_
 #define TESTS_CC_HASH_TABLE_THREAD_TEST_UTIL_H_
 
+#include <atomic>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -17,6 +18,15 @@ constexpr int64_t Scaled(int64_t n) {
   return n;
 #endif
 }
+
+// Tells other threads to stop when the scope ends, also if an assertion ended it.
+struct StopAtEnd {
+  explicit StopAtEnd(std::atomic<bool>* stop) : stop(stop) {}
+  ~StopAtEnd() { stop->store(true); }
+  StopAtEnd(const StopAtEnd&) = delete;
+  StopAtEnd& operator=(const StopAtEnd&) = delete;
+  std::atomic<bool>* const stop;
+};
 
 // Runs work(i) for i in [0, n), each in a thread of its own.
 template <typename Work>
