@@ -79,6 +79,10 @@ std::vector<std::vector<RowRun>> RunsByTable(const FusedLayout& layout, const in
                                              PartOffsets value_offsets) {
   CheckOffsets("id_offsets", id_offsets, layout.parts().size());
   CheckOffsets("grad_offsets", value_offsets, layout.parts().size());
+  if (num_values != layout.num_values()) {
+    throw TableError("id_grads has " + std::to_string(num_values) + " floats, but the ids need " +
+                     std::to_string(layout.num_values()) + "; pass a row as wide as its table for every id.");
+  }
   std::vector<std::vector<RowRun>> runs(layout.num_tables());
   for (size_t i = 0; i < layout.parts().size(); ++i) {
     const FusedLayout::Part& part = layout.parts()[i];

@@ -54,7 +54,8 @@ struct PartOffsets {
 };
 
 // For each table its rows of all shards, in the order of the shards, where the offsets say that they are. Throws
-// TableError, naming the offset, if there are not as many as parts, or if a part would lie outside its array.
+// TableError, naming the offset, if there are not as many as parts, or if a part would lie outside its array; and if
+// there are not as many values as the ids need.
 std::vector<std::vector<RowRun>> RunsByTable(const FusedLayout& layout, const int64_t* ids, int64_t num_ids,
                                              PartOffsets id_offsets, const float* values, int64_t num_values,
                                              PartOffsets value_offsets);
