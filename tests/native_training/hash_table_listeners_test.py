@@ -91,7 +91,7 @@ def test_a_checkpoint_without_tables_is_refused(tmp_path):
 
 def test_a_table_of_which_nothing_was_saved_is_refused(tmp_path):
   Job(tmp_path, ["a", "test10"]).save()
-  with pytest.raises(ValueError, match="holds nothing of hash table 'MonolithHashTable_test1'; looked for the files of"):
+  with pytest.raises(ValueError, match="holds nothing of hash table 'MonolithHashTable_test1'; looked for"):
     Job(tmp_path, ["test1"])  # a longer name with the same beginning is another table
 
 

@@ -78,13 +78,16 @@ int64_t FidOfHash(uint64_t hash) {
 }
 
 TEST(HashOrderScanTest, EveryEntryComesOnceWhateverThePieces) {
-  for (const int64_t n : {0, 1, 3, 500, 20000}) {
-    const std::vector<int64_t> fids = SomeFids(n);
+  for (const int64_t n : {0, 1, 3, 500, 5000}) {
+    std::vector<int64_t> fids = SomeFids(n);
     auto table = TableOf(fids);
+    std::sort(fids.begin(), fids.end());
     for (const int num_parts : {1, 2, 3, 7, 16, 100}) {
       for (const int64_t limit : {int64_t{1}, int64_t{7}, n + 1}) {
         if (n / limit > 2000) continue;
-        EXPECT_THAT(Walk(*table, num_parts, limit), UnorderedElementsAreArray(fids)) << num_parts << " " << limit;
+        std::vector<int64_t> found = Walk(*table, num_parts, limit);
+        std::sort(found.begin(), found.end());
+        EXPECT_EQ(found, fids) << num_parts << " parts, limit " << limit;
       }
     }
   }
@@ -113,8 +116,8 @@ TEST(HashOrderScanTest, AWalkGoesOnThroughGrowth) {
   std::vector<int64_t> found;
   uint64_t offset = 0;
   for (int64_t next = 1 << 20, more = true; more; next += 1000) {
-    const std::vector<int64_t> piece = Piece(*table, 0, 1, 150, &offset);
-    more = piece.size() == 150;
+    const std::vector<int64_t> piece = Piece(*table, 0, 1, 20, &offset);
+    more = piece.size() == 20;
     found.insert(found.end(), piece.begin(), piece.end());
     for (int64_t i = 0; i < 1000 && table->size() < 40000; ++i) Assign(table.get(), {next + i}, {2});
   }
