@@ -8,6 +8,7 @@
 
 #include "cc/hash_table/entry_dump.h"
 #include "cc/hash_table/entry_writer.h"
+#include "cc/hash_table/hash_order_scan.h"
 #include "cc/hash_table/relaxed_memory.h"
 
 namespace monolith {
@@ -333,6 +334,12 @@ uint64_t ConcurrentTable::Evict(const ExpireConfig& expire) {
 }
 
 std::unique_ptr<EmbeddingTable::Locked> ConcurrentTable::Lock() { return std::make_unique<LockedTable>(this); }
+
+void ConcurrentTable::Scan(int part, int num_parts, int64_t limit, uint64_t* offset,
+                           std::vector<std::string>* entries) const {
+  EpochManager::Guard guard(epochs_);
+  ScanInHashOrder(config_.name, *codec_, storage(), part, num_parts, limit, offset, entries);
+}
 
 std::unique_ptr<RestoreBatch> ConcurrentTable::StartRestore() const {
   return std::make_unique<TableRestoreBatch>(*this);

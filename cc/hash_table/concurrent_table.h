@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cc/hash_table/embedding_table.h"
 #include "cc/hash_table/entry_codec.h"
@@ -47,6 +48,7 @@ class ConcurrentTable : public EmbeddingTable {
   uint64_t Evict(const ExpireConfig& expire) override;
 
   std::unique_ptr<Locked> Lock() override;
+  void Scan(int part, int num_parts, int64_t limit, uint64_t* offset, std::vector<std::string>* entries) const override;
   std::unique_ptr<RestoreBatch> StartRestore() const override;
   void FinishRestore(std::unique_ptr<RestoreBatch> batch) override;
   uint64_t MemoryBytes() const override;

@@ -81,6 +81,13 @@ class EmbeddingTable {
   };
   virtual std::unique_ptr<Locked> Lock() = 0;
 
+  // Reads on through part `part` of `num_parts`, without keeping writers out: appends at most `limit` entries, in the form
+  // that Locked::ForEach gives. `*offset` says where to go on: 0 to begin, then what the call before left there. Fewer
+  // than `limit` entries: the part has ended. The order is that of the fids' hashes, so whatever the table does between
+  // two calls, an entry that is there all the time comes exactly once. Throws TableError for arguments out of range.
+  virtual void Scan(int part, int num_parts, int64_t limit, uint64_t* offset,
+                    std::vector<std::string>* entries) const = 0;
+
   // Restoring: fill a batch, then swap it in. Until then, and for ever if it is dropped, the table stays as it is.
   virtual std::unique_ptr<RestoreBatch> StartRestore() const = 0;
   virtual void FinishRestore(std::unique_ptr<RestoreBatch> batch) = 0;

@@ -248,6 +248,26 @@ void FidIndex::Unlock(const Locked& locked) {
   locked.home->control.fetch_add(next - low, std::memory_order_release);
 }
 
+void FidIndex::ForEachAtHome(const Locked& locked, const std::function<void(int64_t, uint32_t)>& visit) const {
+  const Bucket* end = locked.array->buckets + locked.array->num_buckets;
+  for (const Bucket* bucket = locked.home; bucket != end; ++bucket) {
+    for (int c = 0; c < kCellsPerBucket; ++c) {
+      // Other homes' cells may change hands meanwhile; the keys of this home stay where they are.
+      const int64_t fid = bucket->fids[c].load(std::memory_order_relaxed);
+      const uint32_t entry = EntryIfMatches(*bucket, c, fid);
+      if (entry != kNoEntry && locked.array->HomeOf(HashFid(fid).home) == locked.home) visit(fid, entry);
+    }
+    if (Overflow(bucket->control.load(std::memory_order_acquire)) == 0) return;
+  }
+}
+
+uint64_t FidIndex::HashAfterHome(const Locked& locked) const {
+  const uint64_t next = locked.home - locked.array->buckets + 1;
+  const uint64_t homes = locked.array->num_homes;
+  if (next == homes) return 0;
+  return static_cast<uint64_t>(((static_cast<unsigned __int128>(next) << 64) + homes - 1) / homes);
+}
+
 void FidIndex::Rebuild(Array* old, uint64_t homes) {
   std::unique_ptr<Array> next = NextArray(homes);  // before anything is frozen: it may throw
   for (uint64_t b = 0; b < old->num_buckets; ++b) Freeze(&old->buckets[b]);

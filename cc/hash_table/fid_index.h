@@ -36,6 +36,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -129,6 +130,10 @@ class FidIndex {
   // Empties the cell of a key that is present.
   void EraseLocked(const Locked& locked, int64_t fid);
   void Unlock(const Locked& locked);
+  // Calls visit(fid, entry) for every key whose home is the locked one, in any order.
+  void ForEachAtHome(const Locked& locked, const std::function<void(int64_t fid, uint32_t entry)>& visit) const;
+  // The smallest hash whose home comes after the locked one; 0 if that is the last.
+  uint64_t HashAfterHome(const Locked& locked) const;
 
   // Grows, unless another thread has replaced `seen` already. Requires: the caller holds no lock of this shard.
   void Grow(const Array* seen);

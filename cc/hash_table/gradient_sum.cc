@@ -12,12 +12,18 @@ int PartOfFid(int64_t fid, int num_parts) {
 }
 
 GradientSum::GradientSum(const int64_t* fids, int64_t n, const float* gradients, int dim, int part, int num_parts)
-    : dim_(dim) {
+    : GradientSum({{fids, n, gradients}}, dim, part, num_parts) {}
+
+GradientSum::GradientSum(const std::vector<RowRun>& runs, int dim, int part, int num_parts) : dim_(dim) {
+  int64_t total = 0;
+  for (const RowRun& run : runs) total += run.n;
   size_t cells = 16;
-  while (cells < static_cast<size_t>(2 * n / num_parts)) cells *= 2;
+  while (cells < static_cast<size_t>(2 * total / num_parts)) cells *= 2;
   cells_.assign(cells, 0);
-  for (int64_t i = 0; i < n; ++i) {
-    if (num_parts == 1 || PartOfFid(fids[i], num_parts) == part) Add(fids[i], gradients + i * dim);
+  for (const RowRun& run : runs) {
+    for (int64_t i = 0; i < run.n; ++i) {
+      if (num_parts == 1 || PartOfFid(run.fids[i], num_parts) == part) Add(run.fids[i], run.rows + i * dim);
+    }
   }
 }
 

@@ -9,6 +9,13 @@
 
 namespace monolith {
 
+// Fids that stand one after another, and their rows, which do too.
+struct RowRun {
+  const int64_t* fids;
+  int64_t n;
+  const float* rows;  // [n, dim]
+};
+
 // The distinct fids of a batch, each with the sum of its gradients, ready for EmbeddingTable::Optimize. Fids stand in
 // the order of their first occurrence, and gradients are added in the order of the batch, so the result is the same bit
 // for bit however the batch is divided among threads (each fid goes to one thread as a whole).
@@ -16,6 +23,8 @@ class GradientSum {
  public:
   // Sums rows of `gradients` [n, dim] over equal fids. Takes only fids that fall into part `part` of `num_parts`.
   GradientSum(const int64_t* fids, int64_t n, const float* gradients, int dim, int part, int num_parts);
+  // The same of several runs, taken one after another.
+  GradientSum(const std::vector<RowRun>& runs, int dim, int part, int num_parts);
 
   const std::vector<int64_t>& fids() const { return fids_; }
   // Row i is the summed gradient of fid i: of a fid that occurs once, the row of the batch itself.

@@ -20,6 +20,9 @@ inline uint64_t Mix64(uint64_t x) {
 // The feature field of a version-2 fid: bits 48 to 62; bit 63 is ignored.
 inline uint32_t SlotOfFid(int64_t fid) { return (static_cast<uint64_t>(fid) >> 48) & 0x7FFF; }
 
+// The feature field of a version-1 fid: the upper 10 bits.
+inline uint32_t SlotOfVersion1Fid(int64_t fid) { return static_cast<uint32_t>(static_cast<uint64_t>(fid) >> 54); }
+
 constexpr uint32_t kNumSlots = 1u << 15;
 
 // The shard a fid belongs to, by the one rule of the library: unsigned(fid) mod num_shards.

@@ -144,29 +144,6 @@ class SplitReader {
   std::unique_ptr<SequentialRecordReader> reader_;
 };
 
-// Files that are removed unless they were given their names.
-class TemporaryFiles {
- public:
-  explicit TemporaryFiles(Env* env) : env_(env) {}
-  ~TemporaryFiles() {
-    for (const auto& [temporary, path] : files_) {
-      if (env_->FileExists(temporary).ok()) env_->DeleteFile(temporary).IgnoreError();
-    }
-  }
-  TemporaryFiles(const TemporaryFiles&) = delete;
-  TemporaryFiles& operator=(const TemporaryFiles&) = delete;
-  void Add(const std::string& path) { files_.emplace_back(TemporaryPath(path), path); }
-  const std::string& operator[](int i) const { return files_[i].first; }
-  absl::Status Commit() {
-    for (const auto& [temporary, path] : files_) TF_RETURN_IF_ERROR(env_->RenameFile(temporary, path));
-    return absl::OkStatus();
-  }
-
- private:
-  Env* const env_;
-  std::vector<std::pair<std::string, std::string>> files_;  // temporary path, path
-};
-
 absl::Status StartRestore(const SlidingFilter& filter, const std::vector<FilterSplitMeta>& metas,
                           const std::string& basename, std::unique_ptr<SlidingFilter::Restored>* restored) {
   try {

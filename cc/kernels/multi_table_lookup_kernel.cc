@@ -18,7 +18,7 @@ class MultiTableLookupOp : public OpKernel {
 
   void Compute(OpKernelContext* ctx) override {
     RefCountPtr<MultiTableResource> resource;
-    OP_REQUIRES_OK(ctx, FindMultiTable(ctx, &resource));
+    OP_REQUIRES_OK(ctx, FindTable(ctx, &resource));
     const MultiTable& tables = resource->tables();
     StackedIds stacked;
     OP_REQUIRES_OK(ctx, ReadStackedIds(ctx, kId, kIdSplit, tables, true, &stacked));
@@ -26,10 +26,7 @@ class MultiTableLookupOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, {stacked.num_values}, &output));
     float* values = output->flat<float>().data();
     OP_REQUIRES_OK(ctx, RunParts(ctx, stacked, PartsOf::kRows, [&](const IdGroup& group, int part, int num_parts) {
-                     const int64_t begin = group.num_ids * part / num_parts;
-                     const int64_t end = group.num_ids * (part + 1) / num_parts;
-                     const EmbeddingTable& table = tables.table(group.table);
-                     table.Lookup(group.ids + begin, end - begin, values + group.value_offset + begin * table.dim());
+                     LookupRows(tables.table(group.table), group, part, num_parts, values);
                    }));
   }
 };
@@ -40,7 +37,7 @@ class MultiTableLookupEntryOp : public OpKernel {
 
   void Compute(OpKernelContext* ctx) override {
     RefCountPtr<MultiTableResource> resource;
-    OP_REQUIRES_OK(ctx, FindMultiTable(ctx, &resource));
+    OP_REQUIRES_OK(ctx, FindTable(ctx, &resource));
     const MultiTable& tables = resource->tables();
     StackedIds stacked;
     OP_REQUIRES_OK(ctx, ReadStackedIds(ctx, kId, kIdSplit, tables, false, &stacked));

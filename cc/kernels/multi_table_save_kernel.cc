@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <set>
 #include <vector>
 
@@ -10,84 +9,31 @@
 #include "cc/kernels/scalar_input.h"
 #include "cc/kernels/stacked_ids.h"
 #include "cc/kernels/status_util.h"
-#include "cc/kernels/table_config_from_proto.h"
+#include "cc/kernels/table_file_op.h"
 #include "cc/kernels/table_files.h"
 #include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/lib/io/path.h"
 
 namespace monolith {
 namespace {
 
-using ::tensorflow::AsyncOpKernel;
 using ::tensorflow::Env;
 using ::tensorflow::OpKernel;
 using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
-using ::tensorflow::core::RefCountPtr;
 
-constexpr uint64_t kEntriesPerShard = 1000000;
-constexpr int kMostAutoShards = 4;
-constexpr int kMostShards = 99999;  // five digits in file names
-
-// The scalar or vector of basenames in input 1.
-std::vector<std::string> Basenames(OpKernelContext* ctx) {
-  const auto flat = ctx->input(1).flat<::tensorflow::tstring>();
-  std::vector<std::string> names;
-  for (int64_t i = 0; i < flat.size(); ++i) names.emplace_back(flat(i));
-  return names;
-}
-
-// Finds the tables, then lets Run work on a thread of its own.
-class MultiTableFileOp : public AsyncOpKernel {
+class MultiTableSaveOp : public TableFileOp<MultiTableResource> {
  public:
-  using AsyncOpKernel::AsyncOpKernel;
-
-  void ComputeAsync(OpKernelContext* ctx, DoneCallback done) override {
-    RefCountPtr<MultiTableResource> resource;
-    OP_REQUIRES_OK_ASYNC(ctx, FindMultiTable(ctx, &resource), done);
-    auto* held = resource.release();
-    ctx->env()->SchedClosure([this, ctx, held, done = std::move(done)] {
-      const RefCountPtr<MultiTableResource> resource(held);
-      OP_REQUIRES_OK_ASYNC(ctx, Run(ctx->env(), &resource->tables(), Basenames(ctx)), done);
-      ctx->set_output(0, ctx->input(0));
-      done();
-    });
-  }
-
- protected:
-  virtual absl::Status Run(Env* env, MultiTable* tables, const std::vector<std::string>& basenames) = 0;
-};
-
-class MultiTableSaveOp : public MultiTableFileOp {
- public:
-  explicit MultiTableSaveOp(OpKernelConstruction* ctx) : MultiTableFileOp(ctx) {
-    std::string config;
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("nshards", &num_shards_));
-    OP_REQUIRES(ctx, num_shards_ <= kMostShards,
-                absl::InvalidArgumentError(absl::StrCat("nshards is ", num_shards_, "; it must be at most ",
-                                                        kMostShards, ", the most that file names number.")));
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("slot_expire_time_config", &config));
-    if (config.empty()) return;
-    hash_table::SlotExpireTimeConfig proto;
-    OP_REQUIRES(ctx, proto.ParseFromString(config),
-                absl::InvalidArgumentError("slot_expire_time_config is no SlotExpireTimeConfig; serialize one."));
-    OP_REQUIRES_OK(ctx, ToStatus([&] { expire_ = ExpireConfigFromProto(proto); }));
-  }
+  explicit MultiTableSaveOp(OpKernelConstruction* ctx) : TableFileOp(ctx) { OP_REQUIRES_OK(ctx, settings_.Read(ctx)); }
 
  private:
-  absl::Status Run(Env* env, MultiTable* tables, const std::vector<std::string>& basenames) override {
-    if (basenames.size() != 1) {
-      return absl::InvalidArgumentError(absl::StrCat("basename has ", basenames.size(), " elements; save to one."));
-    }
+  absl::Status Run(Env* env, MultiTableResource* resource, const std::vector<std::string>& basenames) override {
+    TF_RETURN_IF_ERROR(PrepareSave(env, basenames));
     const std::string& basename = basenames[0];
-    if (basename.empty()) {
-      return absl::InvalidArgumentError("basename is empty; give the path in front of the shard suffix.");
-    }
-    TF_RETURN_IF_ERROR(env->RecursivelyCreateDir(std::string(::tensorflow::io::Dirname(basename))));
+    MultiTable* tables = &resource->tables();
     std::vector<std::unique_ptr<EmbeddingTable::Locked>> locked;
     for (int t = 0; t < tables->num_tables(); ++t) locked.push_back(tables->table(t).Lock());
-    const int num_shards = num_shards_ > 0 ? num_shards_ : AutoShards(tables->size());
+    const int num_shards = settings_.NumShards(tables->size());
     std::vector<std::unique_ptr<ShardWriter>> writers;
     for (int i = 0; i < num_shards; ++i) {
       writers.push_back(std::make_unique<ShardWriter>(env, basename, i, num_shards));
@@ -102,17 +48,13 @@ class MultiTableSaveOp : public MultiTableFileOp {
     return RemoveOtherShards(env, basename, num_shards);
   }
 
-  static int AutoShards(uint64_t num_entries) {
-    return std::clamp<int>(static_cast<int>(num_entries / kEntriesPerShard), 1, kMostAutoShards);
-  }
-
   absl::Status WriteEntries(const MultiTable& tables,
                             const std::vector<std::unique_ptr<EmbeddingTable::Locked>>& locked, int shard,
                             int num_shards, const ShardWriter::Append& append, std::vector<TableCount>* counts) const {
     absl::Status status;
     for (int t = 0; t < tables.num_tables() && status.ok(); ++t) {
       counts->push_back({tables.name(t), 0});
-      const ExpireConfig& expire = expire_ ? *expire_ : tables.table(t).config().expire;
+      const ExpireConfig& expire = settings_.expire ? *settings_.expire : tables.table(t).config().expire;
       locked[t]->ForEach(shard, num_shards, expire, [&](int64_t, const std::string& entry) {
         ++counts->back().num_entries;
         status = append(entry);
@@ -122,18 +64,13 @@ class MultiTableSaveOp : public MultiTableFileOp {
     return status;
   }
 
-  int num_shards_;
-  std::optional<ExpireConfig> expire_;
+  SaveSettings settings_;
 };
 
-class MultiTableRestoreOp : public MultiTableFileOp {
+class MultiTableRestoreOp : public TableFileOp<MultiTableResource> {
  public:
-  explicit MultiTableRestoreOp(OpKernelConstruction* ctx) : MultiTableFileOp(ctx) {
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("shard_index", &shard_));
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("num_shards", &num_shards_));
-    OP_REQUIRES(ctx, num_shards_ >= 1 && shard_ >= 0 && shard_ < num_shards_,
-                absl::InvalidArgumentError(absl::StrCat("shard_index is ", shard_, " of ", num_shards_,
-                                                        " shards; it must lie in [0, num_shards).")));
+  explicit MultiTableRestoreOp(OpKernelConstruction* ctx) : TableFileOp(ctx) {
+    OP_REQUIRES_OK(ctx, settings_.Read(ctx));
   }
 
  private:
@@ -142,10 +79,9 @@ class MultiTableRestoreOp : public MultiTableFileOp {
     std::vector<TableCount> counts;
   };
 
-  absl::Status Run(Env* env, MultiTable* tables, const std::vector<std::string>& basenames) override {
-    if (basenames.empty()) {
-      return absl::InvalidArgumentError("basename is empty; give the path of at least one saved table.");
-    }
+  absl::Status Run(Env* env, MultiTableResource* resource, const std::vector<std::string>& basenames) override {
+    TF_RETURN_IF_ERROR(CheckRestore(basenames));
+    MultiTable* tables = &resource->tables();
     std::vector<Shard> shards;
     for (const std::string& basename : basenames) TF_RETURN_IF_ERROR(FindShards(env, basename, &shards));
     LogUnplaced(*tables, shards, basenames[0]);
@@ -198,12 +134,12 @@ class MultiTableRestoreOp : public MultiTableFileOp {
     return ReadShard(env, shard.data, shard.counts, [&](int index, const std::vector<std::string>& records) {
       const int t = tables.IndexOf(shard.counts[index].table);
       if (t < 0) return absl::OkStatus();
-      const absl::Status added = ToStatus([&] { batches[t]->Add(records, shard_, num_shards_); });
+      const absl::Status added = ToStatus([&] { batches[t]->Add(records, settings_.shard, settings_.num_shards); });
       return added.ok() ? added : absl::Status(added.code(), absl::StrCat(shard.data, ": ", added.message()));
     });
   }
 
-  int shard_, num_shards_;
+  RestoreSettings settings_;
 };
 
 class MultiTableFeatureStatOp : public OpKernel {

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "cc/hash_table/gradient_sum.h"
+#include "cc/hash_table/batch_update.h"
 #include "cc/kernels/scalar_input.h"
 #include "cc/kernels/stacked_ids.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -15,22 +15,8 @@ using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::core::RefCountPtr;
 
-// The rows of one part of a group: of a fid all occurrences, in order, so that every fid is one thread's.
-struct Rows {
-  std::vector<int64_t> fids;
-  std::vector<const float*> values;
-};
-
-Rows SelectPart(const IdGroup& group, int part, int num_parts, const float* values, int dim) {
-  Rows rows;
-  rows.fids.reserve(group.num_ids / num_parts + group.num_ids / 16);
-  rows.values.reserve(rows.fids.capacity());
-  for (int64_t i = 0; i < group.num_ids; ++i) {
-    if (num_parts > 1 && PartOfFid(group.ids[i], num_parts) != part) continue;
-    rows.fids.push_back(group.ids[i]);
-    rows.values.push_back(values + group.value_offset + i * dim);
-  }
-  return rows;
+RowRun RunOf(const IdGroup& group, const float* values) {
+  return {group.ids, group.num_ids, values + group.value_offset};
 }
 
 // Inputs 0 to 3 are the same for all updates: table, id, id_split, value.
@@ -41,7 +27,7 @@ class MultiTableUpdateOp : public OpKernel {
 
   void Compute(OpKernelContext* ctx) override {
     RefCountPtr<MultiTableResource> resource;
-    OP_REQUIRES_OK(ctx, FindMultiTable(ctx, &resource));
+    OP_REQUIRES_OK(ctx, FindTable(ctx, &resource));
     StackedIds stacked;
     OP_REQUIRES_OK(ctx, ReadStackedIds(ctx, kId, kIdSplit, resource->tables(), false, &stacked));
     const int64_t num_values = ctx->input(kValue).NumElements();
@@ -79,20 +65,11 @@ class MultiTableOptimizeOp : public MultiTableUpdateOp {
     int64_t update_ts, step;
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kUpdateTime, "update_time", &update_ts));
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kGlobalStep, "global_step", &step));
+    // However often a fid occurs in the batch, the filter counts it once a step if its gradients are summed.
+    const StepFor step_for = dedup_ ? StepFor::kEachFid : StepFor::kEachOccurrence;
     return RunParts(ctx, stacked, PartsOf::kFids, [&](const IdGroup& group, int part, int num_parts) {
-      EmbeddingTable& table = tables.table(group.table);
-      const float* rate = rates.data() + group.rate_offset;
-      const float* rows = values + group.value_offset;
-      if (dedup_) {
-        const GradientSum sum(group.ids, group.num_ids, rows, table.dim(), part, num_parts);
-        // The filter counts a fid once a step, however often it occurs in the batch.
-        table.Optimize(sum.fids().data(), sum.fids().size(), sum.gradients().data(), nullptr, rate, update_ts, step,
-                       resource->filter());
-      } else {
-        const Rows own = SelectPart(group, part, num_parts, values, table.dim());
-        table.Optimize(own.fids.data(), own.fids.size(), own.values.data(), nullptr, rate, update_ts, step,
-                       resource->filter());
-      }
+      OptimizePart(&tables.table(group.table), {RunOf(group, values)}, step_for, part, num_parts,
+                   {rates.data() + group.rate_offset, update_ts, step, resource->filter()});
     });
   }
 
@@ -104,7 +81,8 @@ class MultiTableAssignOp : public MultiTableUpdateOp {
  public:
   enum Input { kUpdateTime = 4 };
   explicit MultiTableAssignOp(OpKernelConstruction* ctx)
-      : MultiTableUpdateOp(ctx), add_(type_string() == "MonolithMultiHashTableAssignAdd") {}
+      : MultiTableUpdateOp(ctx),
+        write_(type_string() == "MonolithMultiHashTableAssignAdd" ? Write::kAssignAdd : Write::kAssign) {}
 
  private:
   absl::Status Update(OpKernelContext* ctx, MultiTableResource* resource, const StackedIds& stacked,
@@ -112,18 +90,12 @@ class MultiTableAssignOp : public MultiTableUpdateOp {
     int64_t update_ts;
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kUpdateTime, "update_time", &update_ts));
     return RunParts(ctx, stacked, PartsOf::kFids, [&](const IdGroup& group, int part, int num_parts) {
-      EmbeddingTable& table = resource->tables().table(group.table);
-      const Rows own = SelectPart(group, part, num_parts, values, table.dim());
-      std::vector<float> packed(own.fids.size() * table.dim());
-      for (size_t i = 0; i < own.values.size(); ++i) {
-        std::copy(own.values[i], own.values[i] + table.dim(), packed.begin() + i * table.dim());
-      }
-      const auto apply = add_ ? &EmbeddingTable::AssignAdd : &EmbeddingTable::Assign;
-      (table.*apply)(own.fids.data(), own.fids.size(), packed.data(), update_ts, resource->filter());
+      WritePart(&resource->tables().table(group.table), RunOf(group, values), write_, part, num_parts, update_ts,
+                resource->filter());
     });
   }
 
-  const bool add_;
+  const Write write_;
 };
 
 class MultiTableReinitializeOp : public OpKernel {
@@ -133,7 +105,7 @@ class MultiTableReinitializeOp : public OpKernel {
 
   void Compute(OpKernelContext* ctx) override {
     RefCountPtr<MultiTableResource> resource;
-    OP_REQUIRES_OK(ctx, FindMultiTable(ctx, &resource));
+    OP_REQUIRES_OK(ctx, FindTable(ctx, &resource));
     ::tensorflow::tstring name;
     OP_REQUIRES_OK(ctx, ReadScalar(ctx, kTableName, "table_name", &name));
     const auto ids = ctx->input(kId).flat<int64_t>();

@@ -50,6 +50,17 @@ std::string TemporaryPath(const std::string& path) {
   return absl::StrCat(path, "-tmp-", ::tensorflow::random::New64());
 }
 
+TemporaryFiles::~TemporaryFiles() {
+  for (const auto& [temporary, path] : files_) {
+    if (env_->FileExists(temporary).ok()) env_->DeleteFile(temporary).IgnoreError();
+  }
+}
+
+absl::Status TemporaryFiles::Commit() {
+  for (const auto& [temporary, path] : files_) TF_RETURN_IF_ERROR(env_->RenameFile(temporary, path));
+  return absl::OkStatus();
+}
+
 absl::Status RunOnThreads(Env* env, int n, const std::function<absl::Status(int)>& work) {
   std::vector<absl::Status> statuses(n);
   std::atomic<int> next{0};

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -39,6 +40,24 @@ bool IsEndOfRecords(const absl::Status& read, const ::tensorflow::tstring& recor
 
 // "<path>-tmp-<random number>"
 std::string TemporaryPath(const std::string& path);
+
+// Files that are removed unless they were given their names.
+class TemporaryFiles {
+ public:
+  explicit TemporaryFiles(::tensorflow::Env* env) : env_(env) {}
+  ~TemporaryFiles();
+  TemporaryFiles(const TemporaryFiles&) = delete;
+  TemporaryFiles& operator=(const TemporaryFiles&) = delete;
+
+  void Add(const std::string& path) { files_.emplace_back(TemporaryPath(path), path); }
+  // The temporary path of the i-th file.
+  const std::string& operator[](int i) const { return files_[i].first; }
+  absl::Status Commit();
+
+ private:
+  ::tensorflow::Env* const env_;
+  std::vector<std::pair<std::string, std::string>> files_;  // temporary path, path
+};
 
 // Runs work(i) for i in [0, n) on a bounded number of threads of its own: a save must not wait for pool threads that wait
 // for it. After a failure no more work is begun; returns the failure of the smallest i.

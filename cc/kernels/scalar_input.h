@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/platform/errors.h"
 
 namespace monolith {
 
@@ -19,6 +20,14 @@ absl::Status ReadScalar(::tensorflow::OpKernelContext* ctx, int input, const cha
   }
   *value = tensor.scalar<T>()();
   return absl::OkStatus();
+}
+
+// The same for an input that is not a list, by its name.
+template <typename T>
+absl::Status ReadScalar(::tensorflow::OpKernelContext* ctx, const char* name, T* value) {
+  int begin, end;
+  TF_RETURN_IF_ERROR(ctx->op_kernel().InputRange(name, &begin, &end));
+  return ReadScalar(ctx, begin, name, value);
 }
 
 }  // namespace monolith

@@ -39,15 +39,6 @@ absl::Status CheckSplit(const int64_t* split, int64_t size, int64_t num_tables, 
 
 }  // namespace
 
-absl::Status FindMultiTable(::tensorflow::OpKernelContext* ctx,
-                            ::tensorflow::core::RefCountPtr<MultiTableResource>* resource) {
-  const ::tensorflow::ResourceHandle& handle = ::tensorflow::HandleFromInput(ctx, 0);
-  const absl::Status found = ::tensorflow::LookupResource(ctx, handle, resource);
-  if (!absl::IsNotFound(found)) return found;
-  return absl::NotFoundError(
-      absl::StrCat("multi hash table '", handle.name(), "' has not been created; run its initializer first."));
-}
-
 absl::Status ReadStackedIds(::tensorflow::OpKernelContext* ctx, int id_input, int split_input, const MultiTable& tables,
                             bool many_requests, StackedIds* stacked) {
   const auto ids = ctx->input(id_input).flat<int64_t>();
@@ -98,6 +89,12 @@ absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stac
   ::tensorflow::Shard(workers.num_threads, workers.workers, units.size(),
                       std::max<int64_t>(1, num_ids / units.size()) * kCostPerId, run);
   return status;
+}
+
+void LookupRows(const EmbeddingTable& table, const IdGroup& group, int part, int num_parts, float* values) {
+  const int64_t begin = group.num_ids * part / num_parts;
+  const int64_t end = group.num_ids * (part + 1) / num_parts;
+  table.Lookup(group.ids + begin, end - begin, values + group.value_offset + begin * table.dim());
 }
 
 }  // namespace monolith

@@ -32,10 +32,6 @@ struct StackedIds {
 absl::Status ReadStackedIds(::tensorflow::OpKernelContext* ctx, int id_input, int split_input, const MultiTable& tables,
                             bool many_requests, StackedIds* stacked);
 
-// Finds the tables behind input 0, or says what to run first.
-absl::Status FindMultiTable(::tensorflow::OpKernelContext* ctx,
-                            ::tensorflow::core::RefCountPtr<MultiTableResource>* resource);
-
 // How the ids of a large group are divided.
 enum class PartsOf {
   kRows,  // ranges of rows: each part costs what it holds
@@ -47,6 +43,9 @@ enum class PartsOf {
 // first error thrown.
 absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stacked, PartsOf parts_of,
                       const std::function<void(const IdGroup& group, int part, int num_parts)>& work);
+
+// Reads the embeddings of rows that part `part` of `num_parts` has into their place in `values`, which has all groups'.
+void LookupRows(const EmbeddingTable& table, const IdGroup& group, int part, int num_parts, float* values);
 
 }  // namespace monolith
 

@@ -153,6 +153,50 @@ absl::Status RemoveOtherShards(Env* env, const std::string& basename, int num_sh
   return absl::OkStatus();
 }
 
+absl::Status WriteShards(Env* env, const std::string& basename, int num_shards,
+                         const std::function<absl::Status(int, const ShardWriter::Append&)>& write,
+                         const std::function<void()>& written) {
+  TemporaryFiles files(env);
+  for (int i = 0; i < num_shards; ++i) files.Add(ShardFileName(basename, i, num_shards));
+  TF_RETURN_IF_ERROR(RunOnThreads(env, num_shards, [&](int i) {
+    RecordFile file;
+    TF_RETURN_IF_ERROR(file.Open(env, files[i], kNoCompression));
+    TF_RETURN_IF_ERROR(write(i, [&file](const std::string& record) { return file.Append(record); }));
+    return file.Close();
+  }));
+  written();
+  TF_RETURN_IF_ERROR(files.Commit());
+  return RemoveOtherShards(env, basename, num_shards);
+}
+
+absl::Status ReadRecords(Env* env, const std::string& path,
+                         const std::function<absl::Status(const std::vector<std::string>&)>& on_records) {
+  std::unique_ptr<::tensorflow::RandomAccessFile> file;
+  TF_RETURN_IF_ERROR(env->NewRandomAccessFile(path, &file));
+  SequentialRecordReader reader(file.get(), ReaderOptions(kNoCompression));
+  std::vector<std::string> block;
+  tstring record;
+  absl::Status read;
+  while (read.ok()) {
+    read = reader.ReadRecord(&record);
+    if (read.ok()) block.emplace_back(record.data(), record.size());
+    if (block.size() == kBlockRecords || (!read.ok() && !block.empty())) {
+      TF_RETURN_IF_ERROR(on_records(block));
+      block.clear();
+    }
+  }
+  std::string damage(read.message());
+  if (absl::IsOutOfRange(read)) {
+    // The reader takes the beginning of a record's header for the end of the file.
+    uint64_t size;
+    TF_RETURN_IF_ERROR(env->GetFileSize(path, &size));
+    if (reader.TellOffset() == size) return absl::OkStatus();
+    damage = "it ends within a record";
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("the table shard ", path, " is damaged (", damage, "); restore from another checkpoint."));
+}
+
 absl::Status ReadShard(Env* env, const std::string& path, const std::vector<TableCount>& counts,
                        const std::function<absl::Status(int, const std::vector<std::string>&)>& on_records) {
   std::unique_ptr<::tensorflow::RandomAccessFile> file;

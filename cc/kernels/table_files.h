@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Saved multi tables: for every shard a data file (TFRecord, Snappy: EntryDump records, one table after another) and a
+// Saved tables. One table: for every shard a TFRecord file of EntryDump records. Multi tables: for every shard a data file (TFRecord, Snappy: EntryDump records, one table after another) and a
 // metadata file (TFRecord: one MultiHashTableMetadata a table, which says how many records are its).
 #ifndef CC_KERNELS_TABLE_FILES_H_
 #define CC_KERNELS_TABLE_FILES_H_
@@ -51,6 +51,17 @@ class ShardWriter {
 
 // Removes files of `basename` (data and metadata) that belong to a save with another number of shards.
 absl::Status RemoveOtherShards(::tensorflow::Env* env, const std::string& basename, int num_shards);
+
+// Writes <basename>-ddddd-of-ddddd, a file of one table for every shard; write(shard, append) appends its records. Calls
+// `written` once all is on disk, before the files get their names; files of a save with another number of shards go.
+absl::Status WriteShards(::tensorflow::Env* env, const std::string& basename, int num_shards,
+                         const std::function<absl::Status(int shard, const ShardWriter::Append& append)>& write,
+                         const std::function<void()>& written);
+
+// Calls on_records(records) with blocks of records of a file of one table; FailedPrecondition naming the file if one is
+// damaged.
+absl::Status ReadRecords(::tensorflow::Env* env, const std::string& path,
+                         const std::function<absl::Status(const std::vector<std::string>& records)>& on_records);
 
 // Calls on_records(table, records) with blocks of records of a data file; DataLoss naming the file if a record is
 // damaged, or if there are fewer or more records than `counts` says.

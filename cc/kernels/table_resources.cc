@@ -1,17 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cc/kernels/table_resources.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace monolith {
+namespace {
+
+using ::tensorflow::OpKernelContext;
+using ::tensorflow::ResourceHandle;
+using ::tensorflow::core::RefCountPtr;
+
+std::string Summary(const EmbeddingTable& table) {
+  return absl::StrCat("{\"name\": \"", table.config().name, "\", \"size\": ", table.size(), ", \"dim\": ", table.dim(),
+                      ", \"memory\": ", table.MemoryBytes(), "}");
+}
+
+template <typename Resource>
+absl::Status Find(OpKernelContext* ctx, const ResourceHandle& handle, const char* kind, const char* remedy,
+                  RefCountPtr<Resource>* resource) {
+  const absl::Status found = ::tensorflow::LookupResource(ctx, handle, resource);
+  if (!absl::IsNotFound(found)) return found;
+  return absl::NotFoundError(absl::StrCat(kind, " '", handle.name(), "' has not been created; ", remedy));
+}
+
+}  // namespace
+
+std::string TableResource::DebugString() const { return Summary(*table_); }
 
 std::string MultiTableResource::DebugString() const {
   std::string text = "{\"tables\": [";
   for (int i = 0; i < tables_.num_tables(); ++i) {
-    const EmbeddingTable& table = tables_.table(i);
-    text += std::string(i == 0 ? "" : ", ") + "{\"name\": \"" + tables_.name(i) +
-            "\", \"size\": " + std::to_string(table.size()) + ", \"dim\": " + std::to_string(table.dim()) +
-            ", \"memory\": " + std::to_string(table.MemoryBytes()) + "}";
+    absl::StrAppend(&text, i == 0 ? "" : ", ", Summary(tables_.table(i)));
   }
   return text + "]}";
+}
+
+absl::Status FindTable(OpKernelContext* ctx, const ResourceHandle& handle, RefCountPtr<TableResource>* resource) {
+  return Find(ctx, handle, "hash table", "run the op that makes its handle.", resource);
+}
+
+absl::Status FindTable(OpKernelContext* ctx, const ResourceHandle& handle, RefCountPtr<MultiTableResource>* resource) {
+  return Find(ctx, handle, "multi hash table", "run its initializer first.", resource);
 }
 
 }  // namespace monolith

@@ -7,11 +7,14 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "cc/hash_table/eviction_thread.h"
 #include "cc/hash_table/multi_table.h"
 #include "cc/hash_table/probabilistic_filter.h"
 #include "cc/hash_table/sliding_filter.h"
+#include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_base.h"
+#include "tensorflow/core/framework/resource_mgr.h"
 #include "tensorflow/core/platform/refcount.h"
 
 namespace monolith {
@@ -38,6 +41,19 @@ class SyncClientResource : public ::tensorflow::ResourceBase {
   std::string DebugString() const override { return "Monolith parameter-sync client"; }
 };
 
+class TableResource : public ::tensorflow::ResourceBase {
+ public:
+  TableResource(const TableConfig& config, ::tensorflow::core::RefCountPtr<FilterResource> filter)
+      : table_(NewEmbeddingTable(config)), filter_(std::move(filter)) {}
+  EmbeddingTable& table() { return *table_; }
+  AdmissionFilter* filter() const { return filter_->filter(); }
+  std::string DebugString() const override;
+
+ private:
+  const std::unique_ptr<EmbeddingTable> table_;
+  const ::tensorflow::core::RefCountPtr<FilterResource> filter_;
+};
+
 class MultiTableResource : public ::tensorflow::ResourceBase {
  public:
   MultiTableResource(const std::vector<TableConfig>& configs, ::tensorflow::core::RefCountPtr<FilterResource> filter)
@@ -51,6 +67,17 @@ class MultiTableResource : public ::tensorflow::ResourceBase {
   const EvictionThread eviction_;  // works on tables_: ends before them
   const ::tensorflow::core::RefCountPtr<FilterResource> filter_;
 };
+
+// Finds what a handle stands for; the error of one that was not created says what to run first.
+absl::Status FindTable(::tensorflow::OpKernelContext* ctx, const ::tensorflow::ResourceHandle& handle,
+                       ::tensorflow::core::RefCountPtr<TableResource>* resource);
+absl::Status FindTable(::tensorflow::OpKernelContext* ctx, const ::tensorflow::ResourceHandle& handle,
+                       ::tensorflow::core::RefCountPtr<MultiTableResource>* resource);
+// The same for the handle in input 0.
+template <typename Resource>
+absl::Status FindTable(::tensorflow::OpKernelContext* ctx, ::tensorflow::core::RefCountPtr<Resource>* resource) {
+  return FindTable(ctx, ::tensorflow::HandleFromInput(ctx, 0), resource);
+}
 
 }  // namespace monolith
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ops over several named tables at once. Stacked layout: ids table after table, `id_split` the T + 1 row splits.
+#include "cc/ops/table_shapes.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -9,29 +10,7 @@ namespace {
 
 using ::tensorflow::shape_inference::DimensionHandle;
 using ::tensorflow::shape_inference::InferenceContext;
-using ::tensorflow::shape_inference::ShapeHandle;
 using Status = absl::Status;
-
-Status CheckRanks(InferenceContext* c, int first, const std::vector<int>& ranks) {
-  ShapeHandle unused;
-  for (size_t i = 0; i < ranks.size(); ++i) {
-    if (ranks[i] < 0) continue;  // read flat: any rank
-    TF_RETURN_IF_ERROR(c->WithRank(c->input(first + i), ranks[i], &unused));
-  }
-  return absl::OkStatus();
-}
-
-// A scalar handle in, then inputs of the given ranks; a scalar handle out.
-auto HandleThenRanks(std::vector<int> ranks) {
-  return [ranks](InferenceContext* c) -> Status {
-    TF_RETURN_IF_ERROR(CheckRanks(c, 0, {0}));
-    TF_RETURN_IF_ERROR(CheckRanks(c, 1, ranks));
-    c->set_output(0, c->Scalar());
-    return absl::OkStatus();
-  };
-}
-
-constexpr int kFlat = -1;
 
 }  // namespace
 

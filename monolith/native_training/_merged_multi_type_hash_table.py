@@ -62,6 +62,12 @@ def _merge_configs(slot_to_config: Configs) -> Tuple[Configs, Dict[str, str]]:
   return merged, mapping
 
 
+def _sizes(ids: List[tf.Tensor]) -> Any:
+  """How many ids each tensor has, as numbers where they are known."""
+  static = [i.shape.num_elements() for i in ids]
+  return static if None not in static else tf.stack([tf.size(i) for i in ids])
+
+
 class MergedMultiTypeHashTable(BaseMultiTypeHashTable):
   """Tables where slots of equal configuration share one, so that an id of two such slots is one row.
 
@@ -98,25 +104,42 @@ class MergedMultiTypeHashTable(BaseMultiTypeHashTable):
     auxiliary_bundle: Optional[Dict[str, Any]] = None,
     early_reorder_indicies_res_pack: Any = None,
   ) -> Union[Dict[str, tf.Tensor], Tuple[Dict[str, tf.Tensor], Dict[str, Any]]]:
-    """slot -> [n, dim]; beside it the bundle, where one is given that is not empty.
+    """Reads the embeddings of slots.
+
+    Args:
+      slot_to_id: slot -> int64 [n].
+      auxiliary_bundle: tensors that travel with a synchronous step.
+      early_reorder_indicies_res_pack: (sizes, inner pack) of ids that were merged and exchanged in the input pipeline:
+        merged name -> number of ids of each of its slots that are asked, in sorted order; and what the inner table's
+        lookup takes. The ids in `slot_to_id` are not read then.
+
+    Returns:
+      slot -> float32 [n, dim]; beside it the bundle, where that is not empty.
 
     Raises:
       KeyError: a slot has no table.
-      ValueError: early_reorder_indicies_res_pack is given.
+      ValueError: the pack has not two parts.
     """
-    if early_reorder_indicies_res_pack is not None:
-      raise ValueError(
-        "MergedMultiTypeHashTable.lookup: early_reorder_indicies_res_pack belongs to "
-        "synchronous training, which is not supported yet; leave it None."
-      )
     by_table = self._by_table(slot_to_id)
-    ids = {slot: tf.reshape(tf.cast(i, tf.int64), [-1]) for slot, i in slot_to_id.items()}
-    found = self._table.lookup({name: tf.concat([ids[slot] for slot in slots], 0) for name, slots in by_table.items()})
+    if early_reorder_indicies_res_pack is not None:
+      num_parts = len(early_reorder_indicies_res_pack)
+      if num_parts != 2:
+        raise ValueError(
+          f"MergedMultiTypeHashTable.lookup: early_reorder_indicies_res_pack has {num_parts} parts; pass "
+          "the sizes of merged slots and the inner pack."
+        )
+      sizes, inner_pack = early_reorder_indicies_res_pack
+      found = self._table.lookup(dict.fromkeys(by_table), auxiliary_bundle, inner_pack)
+      if isinstance(found, tuple):
+        found, auxiliary_bundle = found
+    else:
+      ids = {slot: tf.reshape(tf.cast(i, tf.int64), [-1]) for slot, i in slot_to_id.items()}
+      merged = {name: tf.concat([ids[slot] for slot in slots], 0) for name, slots in by_table.items()}
+      sizes = {name: _sizes([ids[slot] for slot in slots]) for name, slots in by_table.items()}
+      found = self._table.lookup(merged)
     result: Dict[str, tf.Tensor] = {}
     for name, slots in by_table.items():
-      static = [ids[slot].shape.num_elements() for slot in slots]
-      sizes = static if None not in static else tf.stack([tf.size(ids[slot]) for slot in slots])
-      result.update(zip(slots, tf.split(found[name], sizes, num=len(slots)), strict=True))
+      result.update(zip(slots, tf.split(found[name], sizes[name], num=len(slots)), strict=True))
     return (result, auxiliary_bundle) if auxiliary_bundle else result
 
   def assign(

@@ -9,6 +9,7 @@ import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
 
 from monolith.native_training import entry
+from monolith.native_training._table_arguments import check_learning_rates
 from monolith.native_training.model_export import export_context
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
 
@@ -50,12 +51,6 @@ def infer_dims(configs: Configs) -> list[int]:
   return dims
 
 
-def _check_learning_rates(name: str, config: entry.HashTableConfigInstance) -> None:
-  rates, slices = len(config.learning_rate_fns), len(config.table_config.entry_config.segments)
-  if rates != slices:
-    raise ValueError(f"table {name!r} has {slices} slices but {rates} learning rates; give one for each slice.")
-
-
 def convert_to_cached_config(configs: Configs) -> CachedConfig:
   """Serializes configs; while a model is exported, as tables of serving entries.
 
@@ -69,7 +64,7 @@ def convert_to_cached_config(configs: Configs) -> CachedConfig:
   multi_config = embedding_hash_table_pb2.MultiEmbeddingHashTableConfig()
   expire_configs = set()
   for name in names:
-    _check_learning_rates(name, configs[name])
+    check_learning_rates(name, configs[name])
     table_config = embedding_hash_table_pb2.EmbeddingHashTableConfig()
     table_config.CopyFrom(configs[name].table_config)
     if export_context.is_exporting():

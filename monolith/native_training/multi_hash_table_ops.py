@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import abc
 import copy
-import itertools
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -25,7 +24,14 @@ from monolith.native_training import graph_meta
 from monolith.native_training import hash_filter_ops
 from monolith.native_training import multi_hash_table_ops_pb2
 from monolith.native_training import multi_type_hash_table
+from monolith.native_training._fused_table_ops import FusedEmbeddings
 from monolith.native_training._multi_table_config import CachedConfig, convert_to_cached_config, infer_dims
+from monolith.native_training._table_arguments import (
+  current_learning_rates,
+  graph_seed,
+  request_time,
+  unique_eager_name,
+)
 from monolith.native_training._stacked_ids import concat_1d_tensors, flatten_n_tensors, get_list_from_flat_value
 from monolith.native_training.model_export import export_context
 from monolith.native_training.runtime.ops import gen_monolith_ops
@@ -51,7 +57,6 @@ __all__ = [
 _MULTI_HASH_TABLE_GRAPH_KEY = "monolith_multi_hash_tables"
 _TIMEOUT_IN_MS = 3600000
 _SHARED_NAME_PREFIX = "MonolithMultiHashTable_"
-_eager_number = itertools.count()
 
 IdsAndValues = Mapping[str, tuple[tf.Tensor, tf.Tensor]]
 
@@ -99,23 +104,12 @@ class RawMultiTypeHashTable(abc.ABC):
 def _shared_name(name_suffix: str) -> str:
   name = _SHARED_NAME_PREFIX + name_suffix
   if tf.executing_eagerly():
-    # Eager resources of a name live as long as the process; no two tables may meet in one.
-    return f"{name}/eager_{next(_eager_number)}"
+    return unique_eager_name(name)
   meta = graph_meta.get_meta("multi_hash_table_metadata", MultiHashTableMetadata)
   if name in meta.name_set:
     raise ValueError(f"the graph has a multi hash table {name!r} already; give this one another name_suffix.")
   meta.name_set.add(name)
   return name
-
-
-def _time(req_time: Optional[tf.Tensor]) -> tf.Tensor:
-  return tf.constant(0, tf.int64) if req_time is None else tf.cast(req_time, tf.int64)
-
-
-def _graph_seed() -> int:
-  """The seed set by `tf.random.set_seed` or on the graph; 0 without one."""
-  seed = tf.compat.v1.random.get_seed(None)[0]
-  return int(seed or 0)
 
 
 class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeHashTable):
@@ -175,7 +169,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     if sync_client is None:
       sync_client = distributed_serving_ops.create_dummy_sync_client()
     created = gen_monolith_ops.create_monolith_multi_hash_table(
-      tf.constant(cc.mconfig), hash_filter, sync_client, seed=_graph_seed(), shared_name=self._shared_name
+      tf.constant(cc.mconfig), hash_filter, sync_client, seed=graph_seed(), shared_name=self._shared_name
     )
     if tf.executing_eagerly():
       self._handle, self._initializer = created, None
@@ -300,7 +294,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     ragged_id, flat_value = self._raw_arguments(slot_to_id_and_value)
     return self._copy_with(
       gen_monolith_ops.monolith_multi_hash_table_assign_add(
-        self._handle, ragged_id.values, ragged_id.row_splits, flat_value, _time(req_time)
+        self._handle, ragged_id.values, ragged_id.row_splits, flat_value, request_time(req_time)
       )
     )
 
@@ -355,15 +349,14 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     req_time: Optional[tf.Tensor] = None,
     enable_dedup: bool = False,
   ) -> MultiHashTable:
-    rates = self._learning_rate_tensor
     return self._copy_with(
       gen_monolith_ops.monolith_multi_hash_table_optimize(
         self._handle,
         ragged_id.values,
         ragged_id.row_splits,
         flat_grad,
-        self._current_learning_rates() if rates is None else rates,
-        _time(req_time),
+        self._step_learning_rates(),
+        request_time(req_time),
         tf.cast(global_step, tf.int64),
         enable_dedup=enable_dedup,
       )
@@ -374,7 +367,70 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
   ) -> MultiHashTable:
     return self._copy_with(
       gen_monolith_ops.monolith_multi_hash_table_assign(
-        self._handle, ragged_id.values, ragged_id.row_splits, flat_value, _time(req_time)
+        self._handle, ragged_id.values, ragged_id.row_splits, flat_value, request_time(req_time)
+      )
+    )
+
+  # The fused layout of synchronous training: see _fused_table_ops.
+
+  def fused_lookup(
+    self, ids: tf.Tensor, fused_slot_size: tf.Tensor, num_of_shards: int, req_time: Optional[tf.Tensor] = None
+  ) -> FusedEmbeddings:
+    """Reads embeddings for several shards; absent fids give zeros.
+
+    Args:
+      ids: int64: shard after shard, table after table in the order of `table_names`.
+      fused_slot_size: int32 `[shards * tables]`, the number of ids of each table of each shard.
+      num_of_shards: the number of shards.
+      req_time: not used.
+    """
+    return FusedEmbeddings(
+      *gen_monolith_ops.monolith_multi_hash_table_fused_lookup(
+        self._handle, ids, fused_slot_size, request_time(req_time), num_of_shards=num_of_shards
+      )
+    )
+
+  def fused_apply_gradient(
+    self,
+    ids: tf.Tensor,
+    indices: tf.Tensor,
+    fused_slot_size: tf.Tensor,
+    id_grads: tf.Tensor,
+    id_offsets: tf.Tensor,
+    grad_offsets: tf.Tensor,
+    global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor],
+    num_of_shards: int,
+    enable_grad_accumulation: bool = False,
+  ) -> MultiHashTable:
+    """Takes the optimizer steps of several shards.
+
+    Args:
+      ids: int64, as for `fused_lookup`.
+      indices: int64, what the lookup returned.
+      fused_slot_size: int32 `[shards * tables]`.
+      id_grads: float32, flat.
+      id_offsets: int32 `[shards * tables]` or one more, where the ids of each part begin.
+      grad_offsets: int32 `[shards * tables]` or one more, where the gradients of each part begin.
+      global_step: int64.
+      req_time: int64 seconds.
+      num_of_shards: the number of shards.
+      enable_grad_accumulation: sum the gradients of equal fids of a table, over all shards, and take one step.
+    """
+    return self._copy_with(
+      gen_monolith_ops.monolith_multi_hash_table_fused_optimize(
+        self._handle,
+        ids,
+        indices,
+        fused_slot_size,
+        id_grads,
+        id_offsets,
+        grad_offsets,
+        self._step_learning_rates(),
+        request_time(req_time),
+        tf.cast(global_step, tf.int64),
+        num_of_shards=num_of_shards,
+        enable_grad_accumulation=enable_grad_accumulation,
       )
     )
 
@@ -451,19 +507,15 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
 
   # Helpers.
 
+  def _step_learning_rates(self) -> tf.Tensor:
+    """Float32, the rates that a step uses: in a graph those that it was made with, else what the functions say now."""
+    return self._current_learning_rates() if self._learning_rate_tensor is None else self._learning_rate_tensor
+
   def _current_learning_rates(self) -> tf.Tensor:
     """Float32, one rate a slice in sorted table order."""
     if self._learning_rate_list is not None:
       return tf.stack([tf.cast(rate, tf.float32) for rate in self._learning_rate_list])
-    rates = []
-    for name in self._table_names:
-      tensor = self._configs[name].learning_rate_tensor
-      graph = tf.compat.v1.get_default_graph()
-      if tensor is not None and (tf.executing_eagerly() or getattr(tensor, "graph", None) is graph):
-        rates.append(tf.reshape(tensor, [-1]))
-      else:
-        rates.append(self._configs[name].call_learning_rate_fns())
-    return tf.concat(rates, axis=0)
+    return tf.concat([current_learning_rates(self._configs[name]) for name in self._table_names], axis=0)
 
   def _check_slots(self, slots: Mapping[str, Any]) -> None:
     for slot in slots:

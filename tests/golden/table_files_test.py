@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Saved tables are promises: committed files load with the values they were written with, and are written alike.
 
-`multi_table/` was written by `PYTHONPATH=tests python tests/golden/table_files_test.py`. Writing it anew is a change of
-the file format: do it only with a way to read the old one.
+`multi_table/` and `single_table/` were written by `PYTHONPATH=tests
+python tests/golden/table_files_test.py`. Writing them anew is a
+change of the file format: do it only with a way to read the old one.
 """
 
 from monolith.native_training import entry
+from monolith.native_training import hash_table_ops
 from monolith.native_training import multi_hash_table_ops
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
 
@@ -18,6 +20,7 @@ import record_framing
 import tensorflow as tf
 
 GOLDEN = pathlib.Path(__file__).parent / "multi_table" / "golden"
+SINGLE = pathlib.Path(__file__).parent / "single_table" / "golden"
 NUM_SHARDS = 2
 ITEM_FIDS = [1 << 48, (1 << 48) + 1, (32767 << 48) + 5, -7, 0]
 USER_FIDS = [2 << 48, (2 << 48) + 99]
@@ -136,6 +139,52 @@ def test_files_of_another_writer_load(tmp_path):
     assert embedding_hash_table_pb2.EntryDump.FromString(raw) == dump
 
 
+def _new_single():
+  optimizer = entry.AdagradOptimizer(initial_accumulator_value=1)
+  config = _config((1, entry.SgdOptimizer()), (2, optimizer))
+  return hash_table_ops.hash_table_from_config(config, saver_parallel=NUM_SHARDS)
+
+
+def _fill_single(table):
+  fids = tf.constant(ITEM_FIDS, tf.int64)
+  rows = tf.reshape(tf.range(15.0), [5, 3]) / 8
+  table = table.assign(fids, rows, req_time=tf.constant(1_600_000_000, tf.int64))
+  return table.apply_gradients(fids[:2], tf.zeros([2, 3]), 1, req_time=tf.constant(1_700_000_000, tf.int64))
+
+
+def _single_records(basename):
+  """The records of all shards, by TensorFlow's reader of uncompressed TFRecords."""
+  files = [f"{basename}-{shard:05d}-of-{NUM_SHARDS:05d}" for shard in range(NUM_SHARDS)]
+  return sorted(tf.data.TFRecordDataset(files).as_numpy_iterator())
+
+
+def test_committed_files_of_a_single_table_load():
+  table = _new_single().restore(str(SINGLE))
+  fids = tf.constant([*ITEM_FIDS, 3], tf.int64)
+  expected = np.concatenate([np.arange(15).reshape(5, 3) / 8, np.zeros([1, 3])])
+  np.testing.assert_array_equal(table.lookup(fids), expected)
+  stepped, _, assigned = (
+    embedding_hash_table_pb2.EntryDump.FromString(e) for e in table.lookup_entry(fids).numpy()[:3]
+  )
+  assert (stepped.last_update_ts_sec, assigned.last_update_ts_sec) == (1_700_000_000, 1_600_000_000)
+  assert stepped.opt.dump[0].HasField("sgd") and list(stepped.opt.dump[1].adagrad.norm) == [1, 1]
+
+
+@pytest.mark.parametrize("source", ["restored", "trained"])
+def test_a_save_of_a_single_table_has_the_same_records(tmp_path, source):
+  table = _new_single().restore(str(SINGLE)) if source == "restored" else _fill_single(_new_single())
+  table.save(str(tmp_path / "again"))
+  assert _single_records(tmp_path / "again") == _single_records(SINGLE)
+
+
+def test_the_bytes_of_a_record(tmp_path):
+  """One slice of SGD, dim 1: id 1 << 48, value 2.5, stamp 100."""
+  table = hash_table_ops.hash_table_from_config(_config((1, entry.SgdOptimizer())))
+  table.assign([1 << 48], [[2.5]], req_time=100).save(str(tmp_path / "t"))
+  (record,) = tf.data.TFRecordDataset(str(tmp_path / "t-00000-of-00001")).as_numpy_iterator()
+  assert record == bytes.fromhex("09 00 00 00 00 00 00 01 00 15 00 00 20 40 1A 04 0A 02 12 00 20 64")
+
+
 def _mix64(x):
   mask = (1 << 64) - 1
   x ^= x >> 33
@@ -175,3 +224,4 @@ def test_random_initial_values_stay_what_they_are():
 
 if __name__ == "__main__":
   _fill(_new_tables()).save(str(GOLDEN))
+  _fill_single(_new_single()).save(str(SINGLE))

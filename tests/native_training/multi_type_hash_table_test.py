@@ -5,6 +5,8 @@ import hashlib
 
 from monolith.native_training import distributed_ps_factory
 from monolith.native_training import entry
+from monolith.native_training import hash_table_ops
+from monolith.native_training import learning_rate_functions
 from monolith.native_training import multi_type_hash_table
 from monolith.native_training import test_utils
 
@@ -31,8 +33,107 @@ def _ids(*values):
   return tf.constant(values, tf.int64)
 
 
-def test_merged_slots_share_rows():
-  table = _merged().assign_add(
+def _single(slot, config):
+  return hash_table_ops.hash_table_from_config(config, name_suffix=slot)
+
+
+def _multi_type(*dims):
+  configs = {f"slot{i}": test_utils.generate_test_hash_table_config(dim) for i, dim in enumerate(dims)}
+  return multi_type_hash_table.MultiTypeHashTable(configs, _single)
+
+
+def _merged_singles(configs=None):
+  return multi_type_hash_table.MergedMultiTypeHashTable(
+    configs or _configs(), lambda merged: multi_type_hash_table.MultiTypeHashTable(merged, _single)
+  )
+
+
+def test_tables_are_made_in_the_order_of_sorted_slots():
+  seen = []
+  config = test_utils.generate_test_hash_table_config(3)
+
+  def factory(slot, given):
+    seen.append((slot, given))
+    return _single(slot, given)
+
+  table = multi_type_hash_table.MultiTypeHashTable({"b": config, "a": config}, factory)
+  assert seen == [("a", config), ("b", config)]
+  assert table.get_table_dim_sizes() == [3, 3]
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_one_table_a_slot(graph):
+  def build():
+    table = _multi_type(1, 2, 2)
+    ids = _ids(2, 2)
+    table = table.apply_gradients(
+      {"slot0": (_ids(0), tf.constant([2.0])), "slot1": (ids, tf.constant([[1.1, 3.1], [2.2, 4.2]]))},
+      tf.constant(0, tf.int64),
+    )
+    table = table.assign({"slot2": (_ids(1), tf.constant([[5.0, 6.0]]))}, tf.constant(70, tf.int64))
+    table = table.assign_add({"slot2": (_ids(1), tf.ones([1, 2]))}, req_time=tf.constant(70, tf.int64))
+    return table.lookup({"slot2": _ids(1), "slot1": _ids(2, 1), "slot0": _ids(0)})
+
+  if graph:
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+      rows = session.run(build())
+  else:
+    rows = build()
+  np.testing.assert_allclose(rows["slot1"], [[-3.3, -7.3], [0, 0]], rtol=1e-6)
+  np.testing.assert_array_equal(rows["slot0"], [[-2]])
+  np.testing.assert_array_equal(rows["slot2"], [[6, 7]])
+
+
+def test_a_learning_rate_that_decays():
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    global_step = tf.compat.v1.train.get_or_create_global_step()
+    rate = learning_rate_functions.PolynomialDecay(0.01, 10, 0.11)
+    configs = {
+      f"slot{i}": entry.HashTableConfigInstance(test_utils.generate_test_hash_table_config(dim).table_config, [rate])
+      for i, dim in enumerate((1, 2))
+    }
+    table = multi_type_hash_table.MultiTypeHashTable(configs, _single)
+    session.run(tf.compat.v1.global_variables_initializer())
+    session.run(global_step.assign(9))
+    grads = {"slot0": (_ids(0), tf.constant([[2.0]])), "slot1": (_ids(1, 2), tf.constant([[1.0, 3.0], [2.0, 4.0]]))}
+    rows = session.run(table.apply_gradients(grads, global_step).lookup({"slot0": _ids(0), "slot1": _ids(1, 2)}))
+  np.testing.assert_allclose(rows["slot0"], [[-0.2]], rtol=1e-5)
+  np.testing.assert_allclose(rows["slot1"], [[-0.1, -0.3], [-0.2, -0.4]], rtol=1e-5)
+
+
+def test_further_arguments_go_to_each_table():
+  table = _multi_type(1)
+  grads = {"slot0": (_ids(1, 1), tf.constant([[1.0], [2.0]]))}
+  table = table.apply_gradients(grads, 0, use_multi_threads=True, enable_dedup=True, req_time=tf.constant(5, tf.int64))
+  rows = table.lookup({"slot0": _ids(1)}, use_multi_threads=True)
+  np.testing.assert_array_equal(rows["slot0"], [[-3]])
+
+
+def test_the_op_of_all_tables():
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    table = _multi_type(1, 1)
+    updated = table.assign({"slot0": (_ids(1), tf.ones([1, 1])), "slot1": (_ids(2), tf.ones([1, 1]))})
+    assert updated.as_op().name == "mtht_ao/done" and updated.as_op("mine").name == "mine/done"
+    session.run(updated.as_op())
+    rows = session.run(table.lookup({"slot0": _ids(1), "slot1": _ids(2)}))
+  assert rows["slot0"].tolist() == [[1]] and rows["slot1"].tolist() == [[1]]
+
+
+def test_errors_of_one_table_a_slot():
+  table = _multi_type(1)
+  for call in (
+    lambda: table.lookup({"nobody": _ids(1)}),
+    lambda: table.assign({"nobody": (_ids(1), tf.ones([1, 1]))}),
+  ):
+    with pytest.raises(KeyError, match="slot 'nobody' has no table; there are tables of .*slot0"):
+      call()
+  with pytest.raises(NotImplementedError, match="single tables cannot; use a MultiHashTable"):
+    table.reinitialize("slot0", _ids(1))
+
+
+@pytest.mark.parametrize("make", [lambda: _merged(), lambda: _merged_singles()])
+def test_merged_slots_share_rows(make):
+  table = make().assign_add(
     {
       "slot0": (_ids(1), tf.constant([[1.0]])),
       "slot1": (_ids(1), tf.constant([[2.0, 2.0]])),
@@ -103,6 +204,47 @@ def test_bundle_comes_back_beside_the_rows():
   assert list(rows) == ["slot0"] and bundle == {"x": 1}
 
 
+def test_ids_that_the_input_pipeline_merged_are_looked_up_by_the_inner_table():
+  class Inner:
+    def lookup(self, keys, bundle, pack):
+      self.seen = list(keys), pack
+      return {key: tf.reshape(tf.range(8.0), [4, 2]) for key in keys}, {**bundle, "inner": 2}
+
+  inner = Inner()
+  table = multi_type_hash_table.MergedMultiTypeHashTable(_configs(), lambda c: inner)
+  name = table.slot_mapping["slot1"]
+  asked = {"slot2": None, "slot1": None}
+  rows, bundle = table.lookup(asked, {"x": 1}, early_reorder_indicies_res_pack=({name: [1, 3]}, "pack"))
+  assert inner.seen == ([name], "pack") and bundle == {"x": 1, "inner": 2}
+  np.testing.assert_array_equal(rows["slot1"], [[0, 1]])
+  np.testing.assert_array_equal(rows["slot2"], [[2, 3], [4, 5], [6, 7]])
+
+
+def test_old_slot_names_reach_the_table_and_its_files(tmp_path):
+  """Rows saved as `slot_0` are found by the table of `fc_slot_0`."""
+  basename = str(tmp_path / "model.ckpt")
+
+  def build(slot):
+    return _merged_singles({slot: test_utils.generate_test_hash_table_config(2)})
+
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    table = build("slot_0").assign({"slot_0": (_ids(1), tf.ones([1, 2]))})
+    saver = hash_table_ops.HashTableCheckpointSaverListener(basename)
+    saver.begin()
+    session.run(table.as_op())
+    saver.before_save(session, 1)
+  assert [p.name.split("-")[0] for p in (tmp_path / "model.ckpt-1.assets").iterdir()] == [
+    "MonolithHashTable_cde3ba88ba62b682f84241b273f8100c"
+  ]
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    table = build("fc_slot_0")
+    restorer = hash_table_ops.HashTableCheckpointRestorerListener(basename)
+    restorer.begin()
+    restorer.before_restore(session)
+    rows = session.run(table.lookup({"fc_slot_0": _ids(1)}))
+  assert rows["fc_slot_0"].tolist() == [[1, 1]]
+
+
 def test_gradients_alone_are_merged_without_ids():
 
   class Inner:
@@ -126,10 +268,8 @@ def test_errors():
     table.lookup({"nobody": _ids(1)})
   with pytest.raises(NotImplementedError, match="other slots may share the rows"):
     table.reinitialize("slot0", _ids(1))
-  with pytest.raises(ValueError, match="early_reorder_indicies_res_pack belongs to"):
+  with pytest.raises(ValueError, match="early_reorder_indicies_res_pack has 0 parts; pass the sizes"):
     table.lookup({"slot0": _ids(1)}, early_reorder_indicies_res_pack=())
-  with pytest.raises(AttributeError, match="MultiTypeHashTable .* is not supported yet"):
-    _ = multi_type_hash_table.MultiTypeHashTable
 
 
 def test_queue_hooks_of_inner_tables_come_last_and_copies_do_not_share():

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "cc/kernels/record_file.h"
+#include "cc/kernels/status_util.h"
+#include "cc/kernels/table_file_op.h"
+#include "cc/kernels/table_files.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/platform/random.h"
+
+namespace monolith {
+namespace {
+
+using ::tensorflow::Env;
+using ::tensorflow::OpKernelConstruction;
+
+class SaveOp : public TableFileOp<TableResource> {
+ public:
+  explicit SaveOp(OpKernelConstruction* ctx) : TableFileOp(ctx) {
+    OP_REQUIRES_OK(ctx, settings_.Read(ctx));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("random_sleep_ms", &random_sleep_ms_));
+    OP_REQUIRES(ctx, random_sleep_ms_ >= 0,
+                absl::InvalidArgumentError(
+                    absl::StrCat("random_sleep_ms is ", random_sleep_ms_, "; it must be at least 0 milliseconds.")));
+  }
+
+ private:
+  absl::Status Run(Env* env, TableResource* resource, const std::vector<std::string>& basenames) override {
+    TF_RETURN_IF_ERROR(PrepareSave(env, basenames));
+    // Before the table is locked: training goes on while a save waits for its turn.
+    if (random_sleep_ms_ > 0) {
+      env->SleepForMicroseconds(::tensorflow::random::New64() % (1000 * static_cast<uint64_t>(random_sleep_ms_)));
+    }
+    EmbeddingTable& table = resource->table();
+    std::unique_ptr<EmbeddingTable::Locked> locked = table.Lock();
+    const int num_shards = settings_.NumShards(table.size());
+    const ExpireConfig& expire = settings_.expire ? *settings_.expire : table.config().expire;
+    return WriteShards(
+        env, basenames[0], num_shards,
+        [&](int shard, const ShardWriter::Append& append) {
+          absl::Status status;
+          locked->ForEach(shard, num_shards, expire, [&](int64_t, const std::string& entry) {
+            status = append(entry);
+            return status.ok();
+          });
+          return status;
+        },
+        [&] { locked.reset(); });
+  }
+
+  SaveSettings settings_;
+  int64_t random_sleep_ms_;
+};
+
+class RestoreOp : public TableFileOp<TableResource> {
+ public:
+  explicit RestoreOp(OpKernelConstruction* ctx) : TableFileOp(ctx) { OP_REQUIRES_OK(ctx, settings_.Read(ctx)); }
+
+ private:
+  absl::Status Run(Env* env, TableResource* resource, const std::vector<std::string>& basenames) override {
+    TF_RETURN_IF_ERROR(CheckRestore(basenames));
+    std::vector<std::string> files;
+    for (const std::string& basename : basenames) {
+      std::vector<std::string> found;
+      TF_RETURN_IF_ERROR(FindShardFiles(env, basename, &found));
+      files.insert(files.end(), found.begin(), found.end());
+    }
+    std::unique_ptr<RestoreBatch> batch = resource->table().StartRestore();
+    TF_RETURN_IF_ERROR(RunOnThreads(env, static_cast<int>(files.size()), [&](int i) {
+      return ReadRecords(env, files[i], [&](const std::vector<std::string>& records) {
+        const absl::Status added = ToStatus([&] { batch->Add(records, settings_.shard, settings_.num_shards); });
+        return added.ok() ? added : absl::Status(added.code(), absl::StrCat(files[i], ": ", added.message()));
+      });
+    }));
+    resource->table().FinishRestore(std::move(batch));
+    return absl::OkStatus();
+  }
+
+  RestoreSettings settings_;
+};
+
+REGISTER_KERNEL_BUILDER(Name("MonolithHashTableSave").Device(::tensorflow::DEVICE_CPU), SaveOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithHashTableRestore").Device(::tensorflow::DEVICE_CPU), RestoreOp);
+
+}  // namespace
+}  // namespace monolith
