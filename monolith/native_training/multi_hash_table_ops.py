@@ -244,6 +244,15 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     """Embedding widths in the order of `table_names`."""
     return self._dims
 
+  def learning_rates(self) -> tf.Tensor:
+    """The rates of now, float32, one a slice in the order of `table_names`."""
+    rates = self._learning_rate_tensor
+    return self._current_learning_rates() if rates is None else rates
+
+  def with_handle(self, handle: tf.Tensor) -> MultiHashTable:
+    """A copy whose reads and writes go through `handle`: what an op that wrote these tables returned."""
+    return self._copy_with(handle)
+
   def as_op(self, name: Optional[str] = None) -> tf.Operation:
     """The op that made this copy's handle: it has run when the write behind this copy has."""
     del name
@@ -355,14 +364,13 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     req_time: Optional[tf.Tensor] = None,
     enable_dedup: bool = False,
   ) -> MultiHashTable:
-    rates = self._learning_rate_tensor
     return self._copy_with(
       gen_monolith_ops.monolith_multi_hash_table_optimize(
         self._handle,
         ragged_id.values,
         ragged_id.row_splits,
         flat_grad,
-        self._current_learning_rates() if rates is None else rates,
+        self.learning_rates(),
         _time(req_time),
         tf.cast(global_step, tf.int64),
         enable_dedup=enable_dedup,
