@@ -4,16 +4,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cc/hash_table/combine_floats.h"
+
 namespace monolith {
 namespace {
 
-inline void Copy(const float* from, int64_t n, float* to) {
-  if (n == 1) {
-    *to = *from;
-  } else {
-    std::memcpy(to, from, n * sizeof(float));
-  }
-}
+constexpr int64_t kAhead = 16;  // lines of outputs that are prefetched
 
 inline void AddTo(const float* from, int64_t n, float* to) {
   for (int64_t i = 0; i < n; ++i) to[i] += from[i];
@@ -30,7 +26,10 @@ class ColumnWriter {
   }
 
   void Set(int64_t line, const float* embedding) const {
-    for (const Columns& c : columns_) Copy(embedding + c.begin, c.dim, c.at + line * c.width);
+    for (const Columns& c : columns_) CopyFloats(embedding + c.begin, c.dim, c.at + line * c.width);
+  }
+  void Prefetch(int64_t line) const {
+    for (const Columns& c : columns_) PrefetchFloats<true>(c.at + line * c.width, c.dim);
   }
   void Add(int64_t line, const float* embedding) const {
     for (const Columns& c : columns_) AddTo(embedding + c.begin, c.dim, c.at + line * c.width);
@@ -100,7 +99,10 @@ class RowCombiner {
     for (int64_t row = first_row; row < last_row; row += batch_) {
       const int64_t n = std::min(batch_, last_row - row);
       table_.Lookup(ids_.fids + ids_.Begin(row), n, embeddings_.data());
-      for (int64_t i = 0; i < n; ++i) columns_.Set(row + i, Embedding(i));
+      for (int64_t i = 0; i < n; ++i) {
+        if (row + i + kAhead < last_row) columns_.Prefetch(row + i + kAhead);
+        columns_.Set(row + i, Embedding(i));
+      }
     }
   }
 
@@ -109,6 +111,7 @@ class RowCombiner {
     const int64_t end = ids_.Begin(last_row);
     for (int64_t row = first_row; row < last_row; ++row) {
       const int64_t row_begin = ids_.Begin(row), row_end = ids_.Begin(row + 1);
+      if (row + kAhead < last_row) columns_.Prefetch(row + kAhead);
       if (row_begin == row_end) columns_.Zero(row);
       for (; next < row_end; ++next) {
         if (next == batch_end) {

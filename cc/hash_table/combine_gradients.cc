@@ -5,12 +5,14 @@
 #include <cstring>
 
 #include "cc/hash_table/combine.h"
+#include "cc/hash_table/combine_floats.h"
 #include "cc/hash_table/distinct_fids.h"
 
 namespace monolith {
 namespace {
 
 constexpr int32_t kNone = -1;
+constexpr int64_t kAhead = 16;  // fids whose gradients are prefetched
 
 // One place of a fid: the line of the outputs that its embedding went to.
 struct Occurrence {
@@ -95,6 +97,11 @@ class ColumnReader {
     return columns_[0].at + o.line * columns_[0].width;
   }
 
+  void Prefetch(const Occurrence& o) const {
+    if (o.line == kNone) return;
+    for (const Columns& c : columns_) PrefetchFloats<false>(c.at + o.line * c.width, c.dim);
+  }
+
   void Set(const Occurrence& o, float* gradient) const {
     if (o.line == kNone || !tiles_) {
       std::memset(gradient, 0, dim_ * sizeof(float));
@@ -106,10 +113,8 @@ class ColumnReader {
       float* to = gradient + c.begin;
       if (o.divisor != 1.0f) {
         for (int64_t i = 0; i < c.dim; ++i) to[i] = from[i] / o.divisor;
-      } else if (c.dim == 1) {
-        *to = *from;
       } else {
-        std::memcpy(to, from, c.dim * sizeof(float));
+        CopyFloats(from, c.dim, to);
       }
     }
   }
@@ -161,6 +166,10 @@ void OptimizeCombined(const CombinePlan& plan, const std::vector<int>& features,
   for (int64_t begin = 0; begin < num_fids; begin += batch) {
     const int64_t n = std::min(batch, num_fids - begin);
     for (int64_t i = 0; i < n; ++i) {
+      if (begin + i + kAhead < num_fids) {
+        const Occurrence& ahead = occurrences.First(begin + i + kAhead);
+        readers[ahead.feature].Prefetch(ahead);
+      }
       const Occurrence* o = &occurrences.First(begin + i);
       rows[i] = o->next == kNone ? readers[o->feature].Whole(*o) : nullptr;
       if (rows[i] != nullptr) continue;

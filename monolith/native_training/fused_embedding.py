@@ -11,8 +11,8 @@ The numbers are those of `MultiHashTable.lookup`, the combiners of `embedding_co
 `MultiHashTable.apply_gradients(enable_dedup=True)`; the embeddings and gradients of single fids are never tensors.
 
 Training through gradients. With an `anchor`, a float scalar such as a trainable variable, the lookup has a gradient
-with respect to that anchor, and computing it is the optimizer step of the tables: it runs the update and its value is 0.
-So any training loop that differentiates the loss with respect to the anchor trains the tables:
+with respect to that anchor, and computing it is the optimizer step of the tables: it runs the update, and its value is
+0. So any training loop that differentiates the loss with respect to the anchor trains the tables:
 
     with tf.GradientTape() as tape:
       loss = model(combined_lookup(table, layout, ids, anchor=anchor, global_step=step))
