@@ -96,6 +96,20 @@ def worker(peer: str, directory: pathlib.Path) -> None:
   print(json.dumps(measurement.measure(make_table(peer, workload), workload)))
 
 
+def tfra_interpreter(path: str | None) -> str:
+  """The interpreter given by --tfra_python.
+
+  Raises:
+    BenchmarkError: there is none.
+  """
+  if not path or not pathlib.Path(path).exists():
+    raise BenchmarkError(
+      "give --tfra_python, an interpreter of an environment of its own with tensorflow==2.16.2 and "
+      "tensorflow-recommenders-addons==0.8.1."
+    )
+  return path
+
+
 def command_of(peer: str, directory: pathlib.Path, tfra_python: str | None) -> list[str]:
   """The command that measures a peer.
 
@@ -108,13 +122,16 @@ def command_of(peer: str, directory: pathlib.Path, tfra_python: str | None) -> l
     except floor.FloorError as error:
       raise BenchmarkError(str(error)) from error
   if peer in ("tfra", "tfra_random", "dense_tfra"):
-    if not tfra_python or not pathlib.Path(tfra_python).exists():
-      raise BenchmarkError(
-        "give --tfra_python, an interpreter of an environment of its own with tensorflow==2.16.2 and "
-        "tensorflow-recommenders-addons==0.8.1."
-      )
     table = "dense" if peer == "dense_tfra" else peer
-    return [tfra_python, "-m", "benchmarks.tables.tfra_worker", "--directory", str(directory), "--table", table]
+    return [
+      tfra_interpreter(tfra_python),
+      "-m",
+      "benchmarks.tables.tfra_worker",
+      "--directory",
+      str(directory),
+      "--table",
+      table,
+    ]
   return [sys.executable, "-m", "benchmarks.tables.throughput", "--worker", peer, "--directory", str(directory)]
 
 
@@ -124,8 +141,16 @@ def run_peer(peer: str, directory: pathlib.Path, tfra_python: str | None) -> dic
   Raises:
     BenchmarkError: it cannot run, or fails.
   """
+  return run_command(command_of(peer, directory, tfra_python))
+
+
+def run_command(command: list[str]) -> dict[str, Any]:
+  """Runs a worker; returns the JSON of its last line.
+
+  Raises:
+    BenchmarkError: it fails.
+  """
   environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
-  command = command_of(peer, directory, tfra_python)
   done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=floor.ROOT, env=environment)
   if done.returncode:
     raise BenchmarkError(f"it ended with status {done.returncode}:\n{done.stderr[-2000:]}")
@@ -155,14 +180,18 @@ def check_sums(rows: dict[str, dict[str, float]]) -> None:
   """Raises BenchmarkError, naming all of them, if rows that start from zeros do not agree."""
   compared = {peer: row for peer, row in rows.items() if peer not in RANDOM_PEERS}
   for name in ("lookup_checksum", "update_checksum"):
-    sums = {peer: row[name] for peer, row in compared.items()}
-    if not sums:
-      continue
-    middle = statistics.median(sums.values())
-    apart = [peer for peer, value in sums.items() if not abs(value - middle) <= CHECKSUM_TOLERANCE * abs(middle)]
-    if apart:
-      shown = ", ".join(f"{peer} {value:.9g}" for peer, value in sums.items())
-      raise BenchmarkError(f"{name} differs ({shown}): {', '.join(apart)} computed something else.")
+    check_agreement(name, {peer: row[name] for peer, row in compared.items()}, CHECKSUM_TOLERANCE)
+
+
+def check_agreement(name: str, sums: dict[str, float], tolerance: float) -> None:
+  """Raises BenchmarkError, naming all of them, if a peer's sum is apart from the median by more than `tolerance`."""
+  if not sums:
+    return
+  middle = statistics.median(sums.values())
+  apart = [peer for peer, value in sums.items() if not abs(value - middle) <= tolerance * abs(middle)]
+  if apart:
+    shown = ", ".join(f"{peer} {value:.9g}" for peer, value in sums.items())
+    raise BenchmarkError(f"{name} differs ({shown}): {', '.join(apart)} computed something else.")
 
 
 def print_rows(rows: dict[str, dict[str, float]]) -> None:
