@@ -412,6 +412,18 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     """Returns the names (string `[t]`) and entry counts (uint64 `[t]`) of saved tables."""
     return gen_monolith_ops.monolith_multi_hash_table_feature_stat(basename)
 
+  # Tensors, for frameworks that keep their own files.
+
+  def export_entries(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Reads all in one cut: of tables names (string `[t]`) and counts (int64 `[t]`), and EntryDumps (string `[n]`)."""
+    return gen_monolith_ops.monolith_multi_hash_table_export(self._handle)
+
+  def import_entries(self, table_names: tf.Tensor, counts: tf.Tensor, entries: tf.Tensor) -> MultiHashTable:
+    """Replaces what the tables hold by what `export_entries` read; a table that is not named ends up empty."""
+    return self._copy_with(
+      gen_monolith_ops.monolith_multi_hash_table_import(self._handle, table_names, counts, entries)
+    )
+
   # Meta graphs.
 
   def to_proto(self, export_scope: Optional[str] = None) -> Optional[multi_hash_table_ops_pb2.MultiHashTableProto]:
