@@ -94,7 +94,9 @@ class HashEmbeddingGroup(tf.keras.layers.Layer):
 
   def build(self, input_shape: Any) -> None:
     self._refuse_unsupported()
-    self._anchor = self.add_weight("anchor", shape=(), dtype=tf.float32, initializer="zeros", trainable=True)
+    self._anchor = self.add_weight(
+      "anchor", shape=(), dtype=tf.float32, initializer="zeros", trainable=True, experimental_autocast=False
+    )
     self._step = self.add_weight("step", shape=(), dtype=tf.int64, initializer="zeros", trainable=False)
     with tf.init_scope():
       configs = {table: self._table_config(slices) for table, slices in self._slices_of_table.items()}
@@ -232,4 +234,4 @@ class HashEmbeddingGroup(tf.keras.layers.Layer):
 
 
 def _without_output(part: HashSlice) -> dict[str, Any]:
-  return {**vars(part), "output": None}
+  return {**part.get_config(), "output": None}
