@@ -114,14 +114,7 @@ def main() -> int:
     )
     rows, failed = run_case(num_ids, arguments.peers, arguments.rounds, arguments.steps, arguments.tfra_python)
     print_rows(rows)
-    for peer, reason in failed.items():
-      print(f"{peer} did not run: {reason}")
-    try:
-      check_sums(rows)
-    except throughput.BenchmarkError as error:
-      print(f"error: {error}", file=sys.stderr)
-      status = 1
-    status = 1 if failed else status
+    status = max(status, throughput.finish_case(rows, failed, check_sums))
   return status
 
 

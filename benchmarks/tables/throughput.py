@@ -246,6 +246,20 @@ def run_case(
   return {peer: merge_rounds(rows) for peer, rows in done.items() if rows and peer not in failed}, failed
 
 
+def finish_case(
+  rows: dict[str, dict[str, float]], failed: dict[str, str], check: Callable[[dict[str, dict[str, float]]], None]
+) -> int:
+  """Prints why peers did not run and whether `check` refuses the rows of the others; returns an exit status."""
+  for peer, reason in failed.items():
+    print(f"{peer} did not run: {reason}")
+  try:
+    check(rows)
+  except BenchmarkError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 1
+  return 1 if failed else 0
+
+
 def parse_arguments() -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--keys", type=int, nargs="+", default=[1000000, 10000000])
@@ -276,14 +290,7 @@ def main() -> int:
     rows, failed = run_case(workload, arguments.peers, arguments.rounds, measure)
     print_rows(rows)
     print_ratios(rows, workload)
-    for peer, reason in failed.items():
-      print(f"{peer} did not run: {reason}")
-    try:
-      check_sums(rows)
-    except BenchmarkError as error:
-      print(f"error: {error}", file=sys.stderr)
-      status = 1
-    status = 1 if failed else status
+    status = max(status, finish_case(rows, failed, check_sums))
   return status
 
 

@@ -35,6 +35,15 @@ def test_losses_must_agree():
     step.check_sums({"ours": _row(1.0), "dense": _row(1.0), "tfra": _row(1.0, 5.1)})
 
 
+def test_status_tells_of_peers_that_fail_or_disagree(capsys):
+  good = {"ours": _row(1.0)}
+  assert throughput.finish_case(good, {}, step.check_sums) == 0
+  assert throughput.finish_case(good, {"tfra": "not there"}, step.check_sums) == 1
+  assert "tfra did not run: not there" in capsys.readouterr().out
+  assert throughput.finish_case({**good, "dense": _row(1.0, 9.0)}, {}, step.check_sums) == 1
+  assert "error: checksum differs" in capsys.readouterr().err
+
+
 def test_commands():
   with pytest.raises(throughput.BenchmarkError, match="give --tfra_python"):
     step.command_of("tfra", 10, 1, None)
