@@ -9,7 +9,7 @@
 namespace monolith {
 namespace {
 
-constexpr int64_t kAhead = 16;  // lines of outputs that are prefetched
+constexpr int64_t kAhead = 32;  // lines of outputs that are prefetched
 
 inline void AddTo(const float* from, int64_t n, float* to) {
   for (int64_t i = 0; i < n; ++i) to[i] += from[i];

@@ -12,7 +12,7 @@ namespace monolith {
 namespace {
 
 constexpr int32_t kNone = -1;
-constexpr int64_t kAhead = 16;  // fids whose gradients are prefetched
+constexpr int64_t kAhead = 32;  // fids whose gradients are prefetched
 
 // One place of a fid: the line of the outputs that its embedding went to.
 struct Occurrence {

@@ -156,8 +156,9 @@ def _entry_config(thing: Any) -> dict[str, Any] | None:
 def _entry_from_config(config: Mapping[str, Any] | None) -> Any:
   if config is None:
     return None
-  cls = getattr(entry, config["entry_class"], None)
-  if not (isinstance(cls, type) and issubclass(cls, (entry.Optimizer, entry.Initializer))):
+  cls: Any = getattr(entry, config["entry_class"], None)
+  known = isinstance(cls, type) and issubclass(cls, (entry.Optimizer, entry.Initializer))
+  if not known:
     raise ValueError(f"{config['entry_class']!r} is no optimizer or initializer of monolith.native_training.entry.")
   if "wrapped" in config:
     return cls(_entry_from_config(config["wrapped"]))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -182,7 +183,7 @@ class HashEmbeddingGroup(tf.keras.layers.Layer):
   @property
   def trainable_weights(self) -> list[tf.Variable]:
     """The dense ones; raises NotImplementedError for Keras' older .h5 format, which would lose the tables."""
-    frame = sys._getframe(1)
+    frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
       if frame.f_code.co_name == "_legacy_weights":
         raise NotImplementedError(

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Optional, TypeAlias
 
 from monolith.native_training import embedding_combiners
 from monolith.native_training import multi_hash_table_ops
@@ -37,7 +37,7 @@ from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import tensorflow as tf
 
-Ids = tf.Tensor | tf.RaggedTensor
+Ids: TypeAlias = "tf.Tensor | tf.RaggedTensor"
 
 _TRAINING_LOOKUP = "MonolithMultiHashTableCombinedTrainingLookup"
 _ATTRIBUTES = (
