@@ -227,7 +227,7 @@ class HashEmbeddingGroup(tf.keras.layers.Layer):
     return int(self._step.numpy()) if self.built else 0
 
   def table_sizes(self) -> dict[str, int]:
-    """Entries of every table."""
+    """Entries of every table; reads all of them."""
     if not self.built:
       return dict.fromkeys(self._slices_of_table, 0)
     names, counts, _ = self._tables.table.export_entries()

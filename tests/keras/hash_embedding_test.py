@@ -330,7 +330,13 @@ def test_wrong_inputs_are_refused():
     HashEmbedding(2, mask_value=0)(tf.zeros([1], tf.int64))
 
 
-def test_places_where_it_does_not_work_are_refused():
+def test_places_where_it_does_not_work_are_refused(monkeypatch):
+  class TwoReplicas:
+    num_replicas_in_sync = 2
+
+  with monkeypatch.context() as patch, pytest.raises(ValueError, match="strategies of several replicas are not suppor"):
+    patch.setattr(tf.distribute, "get_strategy", TwoReplicas)
+    HashEmbedding(2).build(None)
   with (
     tf.Graph().as_default(),
     pytest.raises(ValueError, match="TF1 graphs are not supported; use MultiHashTable with"),
