@@ -18,7 +18,7 @@ def _blocks(language):
 
 
 def test_the_python_block_runs_and_does_what_it_says(capsys):
-  (block,) = _blocks("python")
+  block, _ = _blocks("python")
   names = {}
   exec(compile(block, "README.md", "exec"), names)
   printed = capsys.readouterr().out
@@ -27,8 +27,19 @@ def test_the_python_block_runs_and_does_what_it_says(capsys):
   np.testing.assert_allclose(table.lookup({"user": users})["user"], np.full([2, 2], -0.1 / np.sqrt(2)), rtol=1e-6)
 
 
+def test_the_keras_block_runs_and_saves(tmp_path, monkeypatch):
+  _, block = _blocks("python")
+  monkeypatch.chdir(tmp_path)
+  names = {}
+  exec(compile(block, "README.md", "exec"), names)
+  again = names["tf"].keras.models.load_model("model.keras")
+  predictions = [model.predict(names["ids"], verbose=0) for model in (names["model"], again)]
+  np.testing.assert_array_equal(*predictions)
+  assert again.layers[0].table_sizes() == {"embedding": 1000}
+
+
 def test_the_python_block_is_short():
-  (block,) = _blocks("python")
+  block, _ = _blocks("python")
   assert len([line for line in block.splitlines() if line.strip()]) <= 16
 
 

@@ -96,6 +96,20 @@ def worker(peer: str, directory: pathlib.Path) -> None:
   print(json.dumps(measurement.measure(make_table(peer, workload), workload)))
 
 
+def tfra_interpreter(path: str | None) -> str:
+  """The interpreter given by --tfra_python.
+
+  Raises:
+    BenchmarkError: there is none.
+  """
+  if not path or not pathlib.Path(path).exists():
+    raise BenchmarkError(
+      "give --tfra_python, an interpreter of an environment of its own with tensorflow==2.16.2 and "
+      "tensorflow-recommenders-addons==0.8.1."
+    )
+  return path
+
+
 def command_of(peer: str, directory: pathlib.Path, tfra_python: str | None) -> list[str]:
   """The command that measures a peer.
 
@@ -108,13 +122,16 @@ def command_of(peer: str, directory: pathlib.Path, tfra_python: str | None) -> l
     except floor.FloorError as error:
       raise BenchmarkError(str(error)) from error
   if peer in ("tfra", "tfra_random", "dense_tfra"):
-    if not tfra_python or not pathlib.Path(tfra_python).exists():
-      raise BenchmarkError(
-        "give --tfra_python, an interpreter of an environment of its own with tensorflow==2.16.2 and "
-        "tensorflow-recommenders-addons==0.8.1."
-      )
     table = "dense" if peer == "dense_tfra" else peer
-    return [tfra_python, "-m", "benchmarks.tables.tfra_worker", "--directory", str(directory), "--table", table]
+    return [
+      tfra_interpreter(tfra_python),
+      "-m",
+      "benchmarks.tables.tfra_worker",
+      "--directory",
+      str(directory),
+      "--table",
+      table,
+    ]
   return [sys.executable, "-m", "benchmarks.tables.throughput", "--worker", peer, "--directory", str(directory)]
 
 
@@ -124,8 +141,16 @@ def run_peer(peer: str, directory: pathlib.Path, tfra_python: str | None) -> dic
   Raises:
     BenchmarkError: it cannot run, or fails.
   """
+  return run_command(command_of(peer, directory, tfra_python))
+
+
+def run_command(command: list[str]) -> dict[str, Any]:
+  """Runs a worker; returns the JSON of its last line.
+
+  Raises:
+    BenchmarkError: it fails.
+  """
   environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
-  command = command_of(peer, directory, tfra_python)
   done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=floor.ROOT, env=environment)
   if done.returncode:
     raise BenchmarkError(f"it ended with status {done.returncode}:\n{done.stderr[-2000:]}")
@@ -155,14 +180,18 @@ def check_sums(rows: dict[str, dict[str, float]]) -> None:
   """Raises BenchmarkError, naming all of them, if rows that start from zeros do not agree."""
   compared = {peer: row for peer, row in rows.items() if peer not in RANDOM_PEERS}
   for name in ("lookup_checksum", "update_checksum"):
-    sums = {peer: row[name] for peer, row in compared.items()}
-    if not sums:
-      continue
-    middle = statistics.median(sums.values())
-    apart = [peer for peer, value in sums.items() if not abs(value - middle) <= CHECKSUM_TOLERANCE * abs(middle)]
-    if apart:
-      shown = ", ".join(f"{peer} {value:.9g}" for peer, value in sums.items())
-      raise BenchmarkError(f"{name} differs ({shown}): {', '.join(apart)} computed something else.")
+    check_agreement(name, {peer: row[name] for peer, row in compared.items()}, CHECKSUM_TOLERANCE)
+
+
+def check_agreement(name: str, sums: dict[str, float], tolerance: float) -> None:
+  """Raises BenchmarkError, naming all of them, if a peer's sum is apart from the median by more than `tolerance`."""
+  if not sums:
+    return
+  middle = statistics.median(sums.values())
+  apart = [peer for peer, value in sums.items() if not abs(value - middle) <= tolerance * abs(middle)]
+  if apart:
+    shown = ", ".join(f"{peer} {value:.9g}" for peer, value in sums.items())
+    raise BenchmarkError(f"{name} differs ({shown}): {', '.join(apart)} computed something else.")
 
 
 def print_rows(rows: dict[str, dict[str, float]]) -> None:
@@ -217,6 +246,20 @@ def run_case(
   return {peer: merge_rounds(rows) for peer, rows in done.items() if rows and peer not in failed}, failed
 
 
+def finish_case(
+  rows: dict[str, dict[str, float]], failed: dict[str, str], check: Callable[[dict[str, dict[str, float]]], None]
+) -> int:
+  """Prints why peers did not run and whether `check` refuses the rows of the others; returns an exit status."""
+  for peer, reason in failed.items():
+    print(f"{peer} did not run: {reason}")
+  try:
+    check(rows)
+  except BenchmarkError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 1
+  return 1 if failed else 0
+
+
 def parse_arguments() -> argparse.Namespace:
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--keys", type=int, nargs="+", default=[1000000, 10000000])
@@ -247,14 +290,7 @@ def main() -> int:
     rows, failed = run_case(workload, arguments.peers, arguments.rounds, measure)
     print_rows(rows)
     print_ratios(rows, workload)
-    for peer, reason in failed.items():
-      print(f"{peer} did not run: {reason}")
-    try:
-      check_sums(rows)
-    except BenchmarkError as error:
-      print(f"error: {error}", file=sys.stderr)
-      status = 1
-    status = 1 if failed else status
+    status = max(status, finish_case(rows, failed, check_sums))
   return status
 
 

@@ -2,10 +2,10 @@
 #ifndef CC_HASH_TABLE_GRADIENT_SUM_H_
 #define CC_HASH_TABLE_GRADIENT_SUM_H_
 
-#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <vector>
+
+#include "cc/hash_table/distinct_fids.h"
 
 namespace monolith {
 
@@ -26,25 +26,23 @@ class GradientSum {
   // The same of several runs, taken one after another.
   GradientSum(const std::vector<RowRun>& runs, int dim, int part, int num_parts);
 
-  const std::vector<int64_t>& fids() const { return fids_; }
+  const std::vector<int64_t>& fids() const { return distinct_.fids(); }
   // Row i is the summed gradient of fid i: of a fid that occurs once, the row of the batch itself.
   const std::vector<const float*>& gradients() const { return rows_; }
   const std::vector<int64_t>& occurrences() const { return occurrences_; }
 
  private:
-  void Add(int64_t fid, const float* gradient);
-  void Rehash(std::size_t cells);
+  struct Repeat {
+    int32_t number;  // of the fid
+    const float* gradient;
+  };
+  void AddRepeats(const std::vector<Repeat>& repeats, int dim);
 
-  const int dim_;
-  std::vector<int64_t> fids_;
+  DistinctFids distinct_;
   std::vector<const float*> rows_;
   std::vector<int64_t> occurrences_;
-  std::vector<int32_t> cells_;           // open addressing: 1 + position in fids_, or 0
-  std::deque<std::vector<float>> sums_;  // rows of fids that occur more than once
+  std::vector<float> sums_;  // rows of the fids that occur more than once
 };
-
-// The part, of `num_parts`, that a fid belongs to when a batch is divided among threads.
-int PartOfFid(int64_t fid, int num_parts);
 
 }  // namespace monolith
 

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/hash_table/batch_update.h"
+#include "cc/kernels/learning_rates.h"
 #include "cc/kernels/scalar_input.h"
 #include "cc/kernels/stacked_ids.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -56,12 +57,8 @@ class MultiTableOptimizeOp : public MultiTableUpdateOp {
   absl::Status Update(OpKernelContext* ctx, MultiTableResource* resource, const StackedIds& stacked,
                       const float* values) override {
     MultiTable& tables = resource->tables();
-    const auto rates = ctx->input(kLearningRate).flat<float>();
-    if (rates.size() != tables.total_slices()) {
-      return absl::InvalidArgumentError(absl::StrCat(type_string(), ": learning_rate has ", rates.size(),
-                                                     " elements, but the tables have ", tables.total_slices(),
-                                                     " slices; pass one rate for each."));
-    }
+    const float* rates = nullptr;
+    TF_RETURN_IF_ERROR(ReadLearningRates(ctx, kLearningRate, tables, &rates));
     int64_t update_ts, step;
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kUpdateTime, "update_time", &update_ts));
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kGlobalStep, "global_step", &step));
@@ -69,7 +66,7 @@ class MultiTableOptimizeOp : public MultiTableUpdateOp {
     const StepFor step_for = dedup_ ? StepFor::kEachFid : StepFor::kEachOccurrence;
     return RunParts(ctx, stacked, PartsOf::kFids, [&](const IdGroup& group, int part, int num_parts) {
       OptimizePart(&tables.table(group.table), {RunOf(group, values)}, step_for, part, num_parts,
-                   {rates.data() + group.rate_offset, update_ts, step, resource->filter()});
+                   {rates + group.rate_offset, update_ts, step, resource->filter()});
     });
   }
 

@@ -2,19 +2,16 @@
 #include "cc/kernels/stacked_ids.h"
 
 #include <algorithm>
-#include <mutex>
 
 #include "absl/strings/str_cat.h"
-#include "cc/kernels/status_util.h"
+#include "cc/kernels/run_units.h"
 #include "tensorflow/core/framework/resource_mgr.h"
-#include "tensorflow/core/util/work_sharder.h"
 
 namespace monolith {
 namespace {
 
 constexpr int64_t kIdsPerPart = 4096;
 constexpr int64_t kMostParts = 64;
-constexpr int64_t kCostPerId = 60;  // ns: makes the pool take even single parts apart
 
 absl::Status CheckSplit(const int64_t* split, int64_t size, int64_t num_tables, int64_t num_ids, bool many_requests) {
   const bool fits = num_tables > 0 &&
@@ -65,9 +62,7 @@ absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stac
     int part;
     int num_parts;
   };
-  const auto& workers = *ctx->device()->tensorflow_cpu_worker_threads();
-  const int64_t most_parts =
-      parts_of == PartsOf::kRows ? kMostParts : std::min<int64_t>(kMostParts, workers.num_threads);
+  const int64_t most_parts = parts_of == PartsOf::kRows ? kMostParts : std::min<int64_t>(kMostParts, NumThreads(ctx));
   std::vector<Unit> units;
   int64_t num_ids = 0;
   for (const IdGroup& group : stacked.groups) {
@@ -77,18 +72,8 @@ absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stac
     for (int part = 0; part < parts; ++part) units.push_back({&group, part, parts});
   }
   if (units.empty()) return absl::OkStatus();
-  std::mutex mutex;
-  absl::Status status;
-  const auto run = [&](int64_t begin, int64_t end) {
-    const absl::Status done = ToStatus([&] {
-      for (int64_t i = begin; i < end; ++i) work(*units[i].group, units[i].part, units[i].num_parts);
-    });
-    std::lock_guard<std::mutex> lock(mutex);
-    status.Update(done);
-  };
-  ::tensorflow::Shard(workers.num_threads, workers.workers, units.size(),
-                      std::max<int64_t>(1, num_ids / units.size()) * kCostPerId, run);
-  return status;
+  return RunUnits(ctx, units.size(), std::max<int64_t>(1, num_ids / units.size()) * kCostPerId,
+                  [&](int64_t i) { work(*units[i].group, units[i].part, units[i].num_parts); });
 }
 
 void LookupRows(const EmbeddingTable& table, const IdGroup& group, int part, int num_parts, float* values) {

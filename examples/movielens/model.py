@@ -24,8 +24,8 @@ from monolith.native_training.layers.mlp import MLP
 from monolith.native_training.model_export.export_context import ExportMode
 from monolith.native_training.native_model import EstimatorSpec, MonolithModel
 
-_WITH_BIAS = ("user", "movie", "genre", "year", "user_genre")
-_WITH_VECTOR = ("user", "movie", "genre", "year", "liked")
+WITH_BIAS = ("user", "movie", "genre", "year", "user_genre")
+WITH_VECTOR = ("user", "movie", "genre", "year", "liked")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ class MovieRanker(MonolithModel):
     for name in SLOTS:
       self.create_embedding_feature_column(name, combiner="reduce_mean")
     bias: Any = self.lookup_embedding_slice(
-      _WITH_BIAS,
+      WITH_BIAS,
       "bias",
       slice_dim=1,
       out_type="add_n",
@@ -137,7 +137,7 @@ class MovieRanker(MonolithModel):
       compressor=entry.Fp32Compressor(),
     )
     vectors: Any = self.lookup_embedding_slice(
-      _WITH_VECTOR,
+      WITH_VECTOR,
       "vector",
       slice_dim=s.dim,
       out_type="stack",
@@ -153,7 +153,7 @@ class MovieRanker(MonolithModel):
     )
     total = tf.reduce_sum(vectors, 1)
     pairs = 0.5 * tf.reduce_sum(total * total - tf.reduce_sum(vectors * vectors, 1), 1)
-    joined = tf.reshape(vectors, [-1, len(_WITH_VECTOR) * s.dim])
+    joined = tf.reshape(vectors, [-1, len(WITH_VECTOR) * s.dim])
     logit = bias[:, 0] + pairs + deep(joined)[:, 0]
     label = features.get("label")
     loss = (

@@ -28,7 +28,7 @@ from examples.movielens.model import BatchSource, MovieRanker, Settings
 from examples.movielens.paths import BUNDLED_DATA, IMPORT_ROOT
 
 HASH_BUCKETS = 512
-_SMALL_USERS = 20
+SMALL_USERS = 20
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -159,7 +159,7 @@ def _options(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
   parser.add_argument("--seed", type=int, default=defaults.seed, help="default: %(default)s")
   parser.add_argument("--user", type=int, default=None, help="whom to recommend movies to; default: the first user")
   parser.add_argument(
-    "--small", action="store_true", help=f"only the first {_SMALL_USERS} users: seconds instead of minutes"
+    "--small", action="store_true", help=f"only the first {SMALL_USERS} users: seconds instead of minutes"
   )
   return parser.parse_args(arguments)
 
@@ -174,7 +174,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> float:
   options = _options(arguments)
   settings = Settings(epochs=options.epochs, batch_size=options.batch_size, seed=options.seed)
   data = dataset.load(options.data)
-  max_users = _SMALL_USERS if options.small else None
+  max_users = SMALL_USERS if options.small else None
   if max_users is not None:
     data = data.first_users(max_users)
   model_dir = options.model_dir or tempfile.mkdtemp(prefix="movielens-")

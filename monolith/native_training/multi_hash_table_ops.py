@@ -238,6 +238,16 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     """Embedding widths in the order of `table_names`."""
     return self._dims
 
+  def learning_rates(self) -> tf.Tensor:
+    """The rates that a step uses, float32, one a slice in the order of `table_names`: in a graph those that it was made
+    with, else what the functions say now."""
+    rates = self._learning_rate_tensor
+    return self._current_learning_rates() if rates is None else rates
+
+  def with_handle(self, handle: tf.Tensor) -> MultiHashTable:
+    """A copy whose reads and writes go through `handle`: what an op that wrote these tables returned."""
+    return self._copy_with(handle)
+
   def as_op(self, name: Optional[str] = None) -> tf.Operation:
     """The op that made this copy's handle: it has run when the write behind this copy has."""
     del name
@@ -355,7 +365,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
         ragged_id.values,
         ragged_id.row_splits,
         flat_grad,
-        self._step_learning_rates(),
+        self.learning_rates(),
         request_time(req_time),
         tf.cast(global_step, tf.int64),
         enable_dedup=enable_dedup,
@@ -426,7 +436,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
         id_grads,
         id_offsets,
         grad_offsets,
-        self._step_learning_rates(),
+        self.learning_rates(),
         request_time(req_time),
         tf.cast(global_step, tf.int64),
         num_of_shards=num_of_shards,
@@ -459,6 +469,18 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
   def feature_stat(self, basename: str | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the names (string `[t]`) and entry counts (uint64 `[t]`) of saved tables."""
     return gen_monolith_ops.monolith_multi_hash_table_feature_stat(basename)
+
+  # Tensors, for frameworks that keep their own files.
+
+  def export_entries(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Reads all in one cut: of tables names (string `[t]`) and counts (int64 `[t]`), and EntryDumps (string `[n]`)."""
+    return gen_monolith_ops.monolith_multi_hash_table_export(self._handle)
+
+  def import_entries(self, table_names: tf.Tensor, counts: tf.Tensor, entries: tf.Tensor) -> MultiHashTable:
+    """Replaces what the tables hold by what `export_entries` read; a table that is not named ends up empty."""
+    return self._copy_with(
+      gen_monolith_ops.monolith_multi_hash_table_import(self._handle, table_names, counts, entries)
+    )
 
   # Meta graphs.
 
@@ -506,10 +528,6 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     self._learning_rate_tensor = element(proto.learning_rate_tensor) if proto.learning_rate_tensor else None
 
   # Helpers.
-
-  def _step_learning_rates(self) -> tf.Tensor:
-    """Float32, the rates that a step uses: in a graph those that it was made with, else what the functions say now."""
-    return self._current_learning_rates() if self._learning_rate_tensor is None else self._learning_rate_tensor
 
   def _current_learning_rates(self) -> tf.Tensor:
     """Float32, one rate a slice in sorted table order."""
