@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cc/hash_table/concurrent_table.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -33,6 +35,21 @@ void RaiseTo(std::atomic<int64_t>* highest, int64_t value) {
   }
 }
 
+// Requires: the shard's mutex is held.
+void Erase(TableStorage::Shard* shard, const FidIndex::Place& place, uint64_t home) {
+  shard->index.Erase(place, home);
+  shard->run.Free(place.entry);
+  shard->num_keys.store(shard->num_keys.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+}
+
+void EraseIfPresent(TableStorage* storage, int64_t fid) {
+  const HashedFid hash = HashFid(fid);
+  TableStorage::Shard& shard = storage->shard(hash.shard);
+  const std::lock_guard<std::mutex> writer(shard.mutex);
+  const FidIndex::Place place = shard.index.LocateNow(fid, hash.home);
+  if (place.entry != FidIndex::kNoEntry) Erase(&shard, place, hash.home);
+}
+
 // Reads entries without locks, a batch at a time.
 class EntryReader {
  public:
@@ -40,48 +57,54 @@ class EntryReader {
       : codec_(codec), storage_(storage), scratch_((codec.value_bytes() + 7) / 8) {}
 
   int64_t ReadEach(const int64_t* fids, int64_t n, float* embeddings) {
-    const size_t dim = codec_.dim();
     int64_t present = 0;
-    HashedFid hashes[kRing];
-    FidIndex::Sighting sightings[kRing];
-    for (int64_t i = 0; i < n + kFar; ++i) {
-      if (i < n) {
-        hashes[i % kRing] = HashFid(fids[i]);
-        storage_.shard(hashes[i % kRing].shard).index.PrefetchHome(hashes[i % kRing].home);
-      }
-      const int64_t near = i - (kFar - kNear);
-      if (near >= 0 && near < n) sightings[near % kRing] = Sight(fids[near], hashes[near % kRing]);
-      const int64_t now = i - kFar;
-      if (now >= 0) present += Read(fids[now], hashes[now % kRing], sightings[now % kRing], embeddings + now * dim);
+    for (int64_t begin = 0; begin < n; begin += kBlock) {
+      const int64_t size = std::min(kBlock, n - begin);
+      present += ReadBlock(fids + begin, size, embeddings + begin * codec_.dim());
     }
     return present;
   }
 
  private:
-  FidIndex::Sighting Sight(int64_t fid, const HashedFid& hash) {
-    const TableStorage::Shard& shard = storage_.shard(hash.shard);
-    const FidIndex::Sighting sighting = shard.index.Find(fid, hash.home);
-    if (sighting.entry != FidIndex::kNoEntry) {
-      PrefetchBytes(shard.slab.At(sighting.entry), codec_.value_bytes(), false);
+  // Keys that go through hash, probe and copy together: each step fetches what the next one touches, and takes long
+  // enough for it to arrive.
+  static constexpr int64_t kBlock = 64;
+
+  int64_t ReadBlock(const int64_t* fids, int64_t n, float* embeddings) {
+    HashedFid hashes[kBlock];
+    FidIndex::Sighting sightings[kBlock];
+    for (int64_t i = 0; i < n; ++i) {
+      hashes[i] = HashFid(fids[i]);
+      __builtin_prefetch(IndexOf(hashes[i]).HomeOf(hashes[i].home));
     }
-    return sighting;
+    for (int64_t i = 0; i < n; ++i) {
+      sightings[i] = FidIndex::Find(*IndexOf(hashes[i]).Current(), fids[i], hashes[i].home);
+      if (sightings[i].entry == FidIndex::kNoEntry) continue;
+      PrefetchBytes(storage_.slab().At(sightings[i].entry), codec_.value_bytes(), false);
+    }
+    int64_t present = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      present += Read(fids[i], hashes[i], sightings[i], embeddings + i * codec_.dim());
+    }
+    return present;
   }
 
   bool Read(int64_t fid, const HashedFid& hash, FidIndex::Sighting sighting, float* embedding) {
-    const TableStorage::Shard& shard = storage_.shard(hash.shard);
+    const FidIndex& index = IndexOf(hash);
     while (sighting.entry != FidIndex::kNoEntry) {
       char* target = codec_.values_are_floats() ? reinterpret_cast<char*>(embedding) : scratch();
-      LoadShared(target, shard.slab.At(sighting.entry), codec_.value_bytes());
-      if (shard.index.Validate(sighting)) {
+      LoadShared(target, storage_.slab().At(sighting.entry), codec_.value_bytes());
+      if (index.Validate(sighting)) {
         if (!codec_.values_are_floats()) codec_.Read(scratch(), embedding);
         return true;
       }
-      sighting = shard.index.Find(fid, hash.home);
+      sighting = FidIndex::Find(*index.Current(), fid, hash.home);
     }
     std::memset(embedding, 0, sizeof(float) * codec_.dim());
     return false;
   }
 
+  const FidIndex& IndexOf(const HashedFid& hash) const { return storage_.shard(hash.shard).index; }
   char* scratch() { return reinterpret_cast<char*>(scratch_.data()); }
 
   const EntryCodec& codec_;
@@ -121,7 +144,8 @@ class TableRestoreBatch : public RestoreBatch {
     uint32_t stamp = dump.update_ts;
     writer->Write(dump.fid, hash, stamp, nullptr, 1, [&](char* value, char* state, bool inserted) {
       if (!inserted) {
-        const uint32_t twin = shard.slab.StampAt(shard.index.Peek(dump.fid, hash.home))->load();
+        const uint32_t number = shard.index.LocateNow(dump.fid, hash.home).entry;
+        const uint32_t twin = storage_->slab().StampAt(number)->load(std::memory_order_relaxed);
         if (twin > stamp) {
           stamp = twin;
           return;
@@ -151,8 +175,8 @@ class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
       const uint64_t begin = array.num_buckets * part / num_parts;
       const uint64_t end = array.num_buckets * (part + 1) / num_parts;
       for (uint64_t b = begin; b < end; ++b) {
-        if (b + kAhead < end) Prefetch(shard, array.buckets[b + kAhead]);
-        if (!VisitBucket(shard, array.buckets[b], expire, visit, &entry)) return;
+        if (b + kAhead < end) Prefetch(array.buckets[b + kAhead]);
+        if (!VisitBucket(array.buckets[b], expire, visit, &entry)) return;
       }
     }
   }
@@ -160,25 +184,25 @@ class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
  private:
   static constexpr uint64_t kAhead = 4;
 
-  void Prefetch(const TableStorage::Shard& shard, const Bucket& bucket) const {
+  void Prefetch(const Bucket& bucket) const {
     for (const auto& cell : bucket.entries) {
       const uint32_t number = cell.load(std::memory_order_relaxed);
       if (number == FidIndex::kNoEntry) continue;
-      PrefetchBytes(shard.slab.At(number), table_.codec_->entry_bytes(), false);
-      __builtin_prefetch(shard.slab.StampAt(number));
+      PrefetchBytes(table_.storage()->slab().At(number), table_.codec_->entry_bytes(), false);
+      __builtin_prefetch(table_.storage()->slab().StampAt(number));
     }
   }
 
-  bool VisitBucket(const TableStorage::Shard& shard, const Bucket& bucket, const ExpireConfig& expire,
+  bool VisitBucket(const Bucket& bucket, const ExpireConfig& expire,
                    const std::function<bool(int64_t, const std::string&)>& visit, std::string* entry) const {
     const EntryCodec& codec = *table_.codec_;
     for (int c = 0; c < kCellsPerBucket; ++c) {
       const uint32_t number = bucket.entries[c].load(std::memory_order_relaxed);
       if (number == FidIndex::kNoEntry) continue;
       const int64_t fid = bucket.fids[c].load(std::memory_order_relaxed);
-      const uint32_t stamp = shard.slab.StampAt(number)->load(std::memory_order_relaxed);
+      const uint32_t stamp = table_.storage()->slab().StampAt(number)->load(std::memory_order_relaxed);
       if (IsExpired(expire, fid, stamp, table_.max_update_ts())) continue;
-      const char* bytes = shard.slab.At(number);
+      const char* bytes = table_.storage()->slab().At(number);
       entry->clear();
       EntryDumpWriter(entry).WriteFid(fid);
       codec.Save(bytes, bytes + codec.value_bytes(), stamp, entry);
@@ -216,20 +240,21 @@ int64_t ConcurrentTable::Lookup(const int64_t* fids, int64_t n, float* embedding
 }
 
 std::string ConcurrentTable::LookupEntry(int64_t fid) const {
-  // The optimizer state lies outside what readers may copy, so this read takes the key's lock.
+  // The optimizer state lies outside what readers may copy, so this read keeps the shard's writers out.
   EpochManager::Guard guard(epochs_);
   const HashedFid hash = HashFid(fid);
   TableStorage::Shard& shard = storage()->shard(hash.shard);
-  const FidIndex::Locked locked = shard.index.Lock(hash.home);
-  const uint32_t number = shard.index.FindLocked(locked, fid);
   std::vector<char> bytes;
   uint32_t stamp = 0;
-  if (number != FidIndex::kNoEntry) {
-    const char* at = shard.slab.At(number);
-    bytes.assign(at, at + codec_->entry_bytes());
-    stamp = shard.slab.StampAt(number)->load(std::memory_order_relaxed);
+  {
+    const std::lock_guard<std::mutex> no_writer(shard.mutex);
+    const uint32_t number = shard.index.LocateNow(fid, hash.home).entry;
+    if (number != FidIndex::kNoEntry) {
+      const char* at = storage()->slab().At(number);
+      bytes.assign(at, at + codec_->entry_bytes());
+      stamp = storage()->slab().StampAt(number)->load(std::memory_order_relaxed);
+    }
   }
-  shard.index.Unlock(locked);
   std::string entry;
   if (!bytes.empty()) codec_->Save(bytes.data(), bytes.data() + codec_->value_bytes(), stamp, &entry);
   return entry;
@@ -254,7 +279,7 @@ void ConcurrentTable::AssignSkippingZeros(const int64_t* fids, int64_t n, const 
   EntryWriter writer(*codec_, storage());
   for (int64_t i = 0; i < n; ++i, values += codec_->dim()) {
     if (IsZero(values, codec_->dim())) {
-      EraseIf(storage(), fids[i], [](uint32_t) { return true; });
+      EraseIfPresent(storage(), fids[i]);
       continue;
     }
     writer.Write(fids[i], HashFid(fids[i]), ClampTime(update_ts), filter, 1,
@@ -276,13 +301,13 @@ void ConcurrentTable::AssignAdd(const int64_t* fids, int64_t n, const float* val
 void ConcurrentTable::Optimize(const int64_t* fids, int64_t n, const float* const* gradients,
                                const int64_t* occurrences, const float* learning_rates, int64_t update_ts,
                                int64_t global_step, AdmissionFilter* filter) {
-  RaiseMaxUpdateTs(update_ts);
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
   EntryWriter(*codec_, storage())
       .WriteEach(fids, n, ClampTime(update_ts), filter, occurrences, [&](int64_t i, char* value, char* state, bool) {
         codec_->Optimize(gradients[i], learning_rates, global_step, value, state);
       });
+  RaiseMaxUpdateTs(update_ts);  // a refused step has none
 }
 
 void ConcurrentTable::Reinitialize(const int64_t* fids, int64_t n, int64_t now, int32_t* found) {
@@ -295,21 +320,6 @@ void ConcurrentTable::Reinitialize(const int64_t* fids, int64_t n, int64_t now, 
       });
 }
 
-bool ConcurrentTable::EraseIf(TableStorage* storage, int64_t fid, const std::function<bool(uint32_t)>& wanted) {
-  const HashedFid hash = HashFid(fid);
-  TableStorage::Shard& shard = storage->shard(hash.shard);
-  const FidIndex::Locked locked = shard.index.Lock(hash.home);
-  const uint32_t number = shard.index.FindLocked(locked, fid);
-  const bool erase =
-      number != FidIndex::kNoEntry && wanted(shard.slab.StampAt(number)->load(std::memory_order_relaxed));
-  if (erase) shard.index.EraseLocked(locked, fid);
-  shard.index.Unlock(locked);
-  if (!erase) return false;
-  shard.slab.Free(number);
-  shard.num_keys.fetch_sub(1, std::memory_order_relaxed);
-  return true;
-}
-
 uint64_t ConcurrentTable::Evict(const ExpireConfig& expire) {
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
@@ -317,16 +327,17 @@ uint64_t ConcurrentTable::Evict(const ExpireConfig& expire) {
   uint64_t evicted = 0;
   for (int s = 0; s < kNumIndexShards; ++s) {
     TableStorage::Shard& shard = storage()->shard(s);
-    std::lock_guard<std::mutex> no_growth(shard.index.growth_mutex());
+    const std::lock_guard<std::mutex> writer(shard.mutex);
     const FidIndex::Array& array = *shard.index.Current();
-    for (uint64_t b = 0; b < array.num_buckets; ++b) {
+    for (Bucket* bucket = array.buckets; bucket != array.end(); ++bucket) {
       for (int c = 0; c < kCellsPerBucket; ++c) {
-        const uint32_t number = array.buckets[b].entries[c].load(std::memory_order_acquire);
-        if (number == FidIndex::kNoEntry || number > EntrySlab::kMaxEntry) continue;
-        const int64_t fid = array.buckets[b].fids[c].load(std::memory_order_relaxed);
-        const uint32_t stamp = shard.slab.StampAt(number)->load(std::memory_order_relaxed);
-        if (!IsExpired(expire, fid, stamp, now)) continue;  // a hint: fid and stamp may belong to different entries
-        evicted += EraseIf(storage(), fid, [&](uint32_t ts) { return IsExpired(expire, fid, ts, now); });
+        const uint32_t number = bucket->entries[c].load(std::memory_order_relaxed);
+        if (number == FidIndex::kNoEntry) continue;
+        const int64_t fid = bucket->fids[c].load(std::memory_order_relaxed);
+        const uint32_t stamp = storage()->slab().StampAt(number)->load(std::memory_order_relaxed);
+        if (!IsExpired(expire, fid, stamp, now)) continue;
+        Erase(&shard, {&array, bucket, c, number}, HashFid(fid).home);
+        ++evicted;
       }
     }
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one table implementation: training and serving entries differ in their codec only.
 //
-//   ConcurrentTable ── TableStorage ─┬─ 16 x FidIndex   fid -> entry number            (fid_index.h: probing, locking)
+//   ConcurrentTable ── TableStorage ─┬─ 64 x FidIndex   fid -> entry number            (fid_index.h: probing, versions)
 //          │                         └─ EntrySlab       entry number -> bytes          (entry_slab.h)
 //          ├── EntryCodec    what the bytes of an entry mean                           (entry_codec.h)
 //          ├── EpochManager  when memory that readers saw may be freed                 (epoch.h)
@@ -59,8 +59,6 @@ class ConcurrentTable : public EmbeddingTable {
 
   TableStorage* storage() const { return storage_.load(std::memory_order_seq_cst); }
   void RaiseMaxUpdateTs(int64_t update_ts);
-  // Removes a fid whose update time, read under its lock, `wanted` accepts.
-  bool EraseIf(TableStorage* storage, int64_t fid, const std::function<bool(uint32_t)>& wanted);
   void AssignSkippingZeros(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
                            AdmissionFilter* filter);
 

@@ -51,13 +51,14 @@ class EmbeddingTable {
   virtual std::string LookupEntry(int64_t fid) const = 0;
 
   // Writes. The first write of an absent fid asks `filter` (null: all are admitted) and initialises the entry before it
-  // is applied. `update_ts` is in seconds. `values` are rows [n, dim].
+  // is applied. Occurrences of one fid are applied in the batch's order; different fids in an order of the table's own.
+  // `update_ts` is in seconds. `values` are rows [n, dim].
   virtual void Assign(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
                       AdmissionFilter* filter) = 0;
   virtual void AssignAdd(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
                          AdmissionFilter* filter) = 0;
 
-  // One optimizer step for each fid, in order, with gradient row gradients[i] of dim floats. `occurrences`, if not
+  // One optimizer step for each occurrence, with gradient row gradients[i] of dim floats. `occurrences`, if not
   // null, says how often fid i was seen: what the filter counts. `learning_rates` has one rate a slice.
   virtual void Optimize(const int64_t* fids, int64_t n, const float* const* gradients, const int64_t* occurrences,
                         const float* learning_rates, int64_t update_ts, int64_t global_step,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one write path: find or insert a fid, and run a caller's function on its entry under the key's lock.
+// The one write path: find or insert a fid, and run a caller's function on its entry as the shard's writer.
 #ifndef CC_HASH_TABLE_ENTRY_WRITER_H_
 #define CC_HASH_TABLE_ENTRY_WRITER_H_
 
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <mutex>
 #include <vector>
 
 #include "cc/hash_table/embedding_table.h"
@@ -38,121 +39,124 @@ inline uint32_t ClampTime(int64_t seconds) {
   return static_cast<uint32_t>(std::clamp<int64_t>(seconds, 0, std::numeric_limits<uint32_t>::max()));
 }
 
+// A key of a batch, ready to be written.
+struct BatchKey {
+  int64_t fid;
+  uint64_t home;  // HashedFid::home
+  uint32_t shard;
+  uint32_t position;  // in the batch
+};
+
+// The keys of a batch, shard by shard; those of a shard stay in the batch's order, and so do all occurrences of a fid.
+std::vector<BatchKey> SortByShard(const int64_t* fids, int64_t n);
+
 // Requires: the caller is inside an epoch guard of the storage.
 class EntryWriter {
  public:
   EntryWriter(const EntryCodec& codec, TableStorage* storage)
-      : codec_(codec), storage_(*storage), scratch_((codec.value_bytes() + 7) / 8) {}
+      : codec_(codec), storage_(*storage), scratch_(kWriteInPlace ? 0 : (codec.value_bytes() + 7) / 8) {}
 
-  // Runs apply(value, state, inserted) on the entry of `fid`, which is initialised first where it is absent; `value` is
-  // a private copy that is stored afterwards, and `update_ts` is read after apply, which may change it. Returns false, without calling apply, if the filter did not admit it.
+  // Runs apply(value, state, inserted) on the entry of `fid`, which is initialised first where it is absent; `update_ts`
+  // is read after apply, which may change it. Returns false, without calling apply, if the filter did not admit it.
   template <typename Apply>
   bool Write(int64_t fid, const HashedFid& hash, const uint32_t& update_ts, AdmissionFilter* filter,
              int64_t occurrences, Apply apply) {
     TableStorage::Shard& shard = storage_.shard(hash.shard);
-    while (true) {
-      const FidIndex::Array* array;
-      {
-        const KeyLock lock(&shard.index, hash.home);
-        array = lock.locked.array;
-        const uint32_t entry = shard.index.FindLocked(lock.locked, fid);
-        if (entry != FidIndex::kNoEntry) {
-          Update(&shard, entry, update_ts, apply);
-          return true;
-        }
-        if (filter != nullptr && !filter->Admit(fid, occurrences)) return false;
-        filter = nullptr;  // admitted: not to be counted again if the index must grow first
-        if (Insert(&shard, lock.locked, fid, update_ts, apply)) {
-          if (shard.num_keys.load(std::memory_order_relaxed) <= shard.index.GrowAt()) return true;
-          array = nullptr;  // inserted, and time to grow
-        }
-      }
-      shard.index.Grow(array != nullptr ? array : shard.index.Current());
-      if (array == nullptr) return true;
-    }
+    const std::lock_guard<std::mutex> writer(shard.mutex);
+    return WriteAt(&shard, shard.index.LocateNow(fid, hash.home), fid, hash.home, update_ts, filter, occurrences,
+                   apply);
   }
 
   // Writes a batch: apply(i, value, state, inserted) for every fid that has or gets an entry.
   template <typename Apply>
   void WriteEach(const int64_t* fids, int64_t n, uint32_t update_ts, AdmissionFilter* filter,
                  const int64_t* occurrences, Apply apply) {
-    HashedFid ring[kRing];
-    for (int64_t i = 0; i < n + kFar; ++i) {
-      if (i < n) {
-        ring[i % kRing] = HashFid(fids[i]);
-        storage_.shard(ring[i % kRing].shard).index.PrefetchHome(ring[i % kRing].home);
+    const std::vector<BatchKey> keys = SortByShard(fids, n);
+    FidIndex::Place ring[kRing];
+    for (int64_t i = 0; i < std::min(kFar, n); ++i) PrefetchHome(keys[i]);
+    for (int64_t i = 0; i < std::min(kNear, n); ++i) ring[i] = LocateAhead(keys[i]);
+    for (int64_t i = 0; i < n;) {
+      TableStorage::Shard& shard = storage_.shard(keys[i].shard);
+      const std::lock_guard<std::mutex> writer(shard.mutex);
+      for (const uint32_t own = keys[i].shard; i < n && keys[i].shard == own; ++i) {
+        if (i + kFar < n) PrefetchHome(keys[i + kFar]);
+        if (i + kNear < n) ring[(i + kNear) % kRing] = LocateAhead(keys[i + kNear]);
+        const uint32_t at = keys[i].position;
+        WriteAt(&shard, ring[i % kRing], keys[i].fid, keys[i].home, update_ts, filter,
+                occurrences == nullptr ? 1 : occurrences[at],
+                [&apply, at](char* value, char* state, bool inserted) { apply(at, value, state, inserted); });
       }
-      const int64_t near = i - (kFar - kNear);
-      if (near >= 0 && near < n) PrefetchEntry(fids[near], ring[near % kRing]);
-      const int64_t now = i - kFar;
-      if (now < 0) continue;
-      Write(fids[now], ring[now % kRing], update_ts, filter, occurrences == nullptr ? 1 : occurrences[now],
-            [&apply, now](char* value, char* state, bool inserted) { apply(now, value, state, inserted); });
     }
   }
 
  private:
-  // Holds the lock of one key's home bucket.
-  struct KeyLock {
-    KeyLock(FidIndex* index, uint64_t home) : index(index), locked(index->Lock(home)) {}
-    ~KeyLock() { index->Unlock(locked); }
-    KeyLock(const KeyLock&) = delete;
-    KeyLock& operator=(const KeyLock&) = delete;
-    FidIndex* const index;
-    const FidIndex::Locked locked;
-  };
+  void PrefetchHome(const BatchKey& key) { __builtin_prefetch(storage_.shard(key.shard).index.HomeOf(key.home), 1); }
 
-  void PrefetchEntry(int64_t fid, const HashedFid& hash) {
-    TableStorage::Shard& shard = storage_.shard(hash.shard);
-    const uint32_t entry = shard.index.Peek(fid, hash.home);
-    if (entry == FidIndex::kNoEntry) return;
-    PrefetchBytes(shard.slab.At(entry), codec_.entry_bytes(), true);
-    __builtin_prefetch(shard.slab.StampAt(entry), 1);
+  // Where a key is now: a hint, for its shard may be another thread's, or have changed when its turn comes.
+  FidIndex::Place LocateAhead(const BatchKey& key) {
+    const FidIndex::Place place = storage_.shard(key.shard).index.LocateNow(key.fid, key.home);
+    if (place.entry != FidIndex::kNoEntry) {
+      PrefetchBytes(storage_.slab().At(place.entry), codec_.entry_bytes(), true);
+      __builtin_prefetch(storage_.slab().StampAt(place.entry), 1);
+    }
+    return place;
   }
 
+  // Requires: the shard's mutex is held.
   template <typename Apply>
-  void Update(TableStorage::Shard* shard, uint32_t entry, const uint32_t& update_ts, Apply& apply) {
-    char* bytes = shard->slab.At(entry);
-    LoadShared(value(), bytes, codec_.value_bytes());
-    apply(value(), bytes + codec_.value_bytes(), false);
-    StoreShared(bytes, value(), codec_.value_bytes());
-    shard->slab.StampAt(entry)->store(update_ts, std::memory_order_relaxed);
-  }
-
-  // Returns false, with nothing changed, when the index has no room.
-  template <typename Apply>
-  bool Insert(TableStorage::Shard* shard, const FidIndex::Locked& locked, int64_t fid, const uint32_t& update_ts,
-              Apply& apply) {
-    SlabEntry entry(&shard->slab);
-    char* bytes = shard->slab.At(entry.number);
-    codec_.Init(fid, value(), bytes + codec_.value_bytes());
-    apply(value(), bytes + codec_.value_bytes(), true);
-    StoreShared(bytes, value(), codec_.value_bytes());
-    shard->slab.StampAt(entry.number)->store(update_ts, std::memory_order_relaxed);
-    if (!shard->index.InsertLocked(locked, fid, entry.number)) return false;
-    entry.kept = true;
-    shard->num_keys.fetch_add(1, std::memory_order_relaxed);
+  bool WriteAt(TableStorage::Shard* shard, FidIndex::Place place, int64_t fid, uint64_t home, const uint32_t& update_ts,
+               AdmissionFilter* filter, int64_t occurrences, Apply apply) {
+    if (!shard->index.IsCurrent(place, fid)) place = shard->index.LocateNow(fid, home);
+    if (place.entry != FidIndex::kNoEntry) {
+      Update(place, home, update_ts, apply);
+      return true;
+    }
+    if (filter != nullptr && !filter->Admit(fid, occurrences)) return false;
+    Insert(shard, fid, home, update_ts, apply);
     return true;
   }
 
-  // Gives a fresh entry back unless it was kept.
-  struct SlabEntry {
-    explicit SlabEntry(EntrySlab* slab) : slab(slab), number(slab->Allocate()) {}
-    ~SlabEntry() {
-      if (!kept) slab->Free(number);
+  template <typename Apply>
+  void Update(const FidIndex::Place& place, uint64_t home, const uint32_t& update_ts, Apply& apply) {
+    char* bytes = storage_.slab().At(place.entry);
+    {
+      const FidIndex::Change change(place.array->HomeOf(home));
+      ChangeShared(bytes, scratch(), codec_.value_bytes(),
+                   [&](char* value) { apply(value, bytes + codec_.value_bytes(), false); });
     }
-    SlabEntry(const SlabEntry&) = delete;
-    SlabEntry& operator=(const SlabEntry&) = delete;
-    EntrySlab* const slab;
-    const uint32_t number;
-    bool kept = false;
-  };
+    storage_.slab().StampAt(place.entry)->store(update_ts, std::memory_order_relaxed);
+  }
 
-  char* value() { return reinterpret_cast<char*>(scratch_.data()); }
+  template <typename Apply>
+  void Insert(TableStorage::Shard* shard, int64_t fid, uint64_t home, const uint32_t& update_ts, Apply& apply) {
+    const uint64_t num_keys = shard->num_keys.load(std::memory_order_relaxed);
+    const uint32_t entry = shard->run.Allocate(num_keys);
+    bool inserted = false;
+    try {
+      char* bytes = storage_.slab().At(entry);
+      char* state = bytes + codec_.value_bytes();
+      ChangeShared(bytes, scratch(), codec_.value_bytes(), [&](char* value) {
+        codec_.Init(fid, value, state);
+        apply(value, state, true);
+      });
+      storage_.slab().StampAt(entry)->store(update_ts, std::memory_order_relaxed);
+      shard->index.Insert(fid, home, entry, num_keys + 1, &inserted);
+    } catch (...) {
+      if (inserted) {
+        shard->num_keys.store(num_keys + 1, std::memory_order_relaxed);
+      } else {
+        shard->run.Free(entry);
+      }
+      throw;
+    }
+    shard->num_keys.store(num_keys + 1, std::memory_order_relaxed);
+  }
+
+  char* scratch() { return reinterpret_cast<char*>(scratch_.data()); }
 
   const EntryCodec& codec_;
   TableStorage& storage_;
-  std::vector<uint64_t> scratch_;  // the private copy of an entry's value bytes
+  std::vector<uint64_t> scratch_;  // a private copy of an entry's value bytes, where entries are not changed in place
 };
 
 }  // namespace monolith

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The map from fid to entry number: open addressing in 64-byte buckets, read without locks.
+// The map from fid to entry number: open addressing in 64-byte buckets, written by one thread, read by any without locks.
 //
 // Memory. A bucket is one cache line and holds five cells; a probe that ends in its first bucket costs one miss.
 //
 //      0        8       16       24       32       40    44    48    52    56    60    64
 //      | fid 0  | fid 1  | fid 2  | fid 3  | fid 4  | e 0 | e 1 | e 2 | e 3 | e 4 | ctl |
 //
-//   e i   number of the entry of fid i; 0: the cell is empty; 0xFFFFFFFF: a writer has claimed it and fills it in.
-//   ctl   bit 0       locked: a writer works on a key whose home is this bucket
-//         bit 1       frozen: growth has copied the bucket; it never changes again
-//         bits 2-23   version, one more after every write to a key whose home is this bucket
+//   e i   number of the entry of fid i; 0: the cell is empty, whatever its fid says
+//   ctl   bit 0       the writer changes or removes an entry whose home is this bucket
+//         bits 1-23   version, one more after every such change
 //         bits 24-31  overflow: how many keys passed this bucket, because it was full, to a cell further on;
 //                     255 is sticky. A lookup ends at the first bucket that no key has passed.
 //
@@ -18,16 +17,18 @@
 // into a larger array walks both arrays once, front to back, and any size will do. A shard grows 1.4-fold at load 0.8, the
 // shards of a table at different times: 19 bytes a key on average (12.8 / 0.8 * 0.4 / ln 1.4), 2.5 moves a key in all.
 //
-// Locking. The lock and the version of a key's *home* bucket stand for that key wherever its cell is, and for its entry.
-//   - A writer locks the home, finds or claims a cell, writes the entry, bumps the version, unlocks.
-//     Cells of other buckets are claimed by compare-and-swap, so no writer ever holds two locks.
+// Writing. An index is one shard of a table's, and whoever holds the shard's mutex (table_storage.h) is its only writer.
+// A batch is sorted by shard first, so a mutex is taken once a shard, not once a key, and no write needs an atomic
+// read-modify-write: on x86-64 and AArch64 everything here is ordinary loads and stores.
+//
+// Reading. The version of a key's *home* bucket stands for that key wherever its cell is, and for its entry.
+//   - The writer sets bit 0 of the home, changes the entry, and clears the bit with the next version.
 //   - A reader takes the version, finds the cell, copies the entry, and takes the copy only if the version is unchanged,
-//     unlocked, and the array still the current one; else it starts again. It waits for one writer of one bucket at
-//     most, never for growth.
-//   - Growth (one thread a shard) freezes the buckets front to back, then copies them. A writer that meets a frozen home
-//     waits for the new array. Homes before the frontier have no writers any more and writers only ever move forward,
-//     so a frozen bucket is final. Readers go on in the old array: the first write after growth needs the new one, and every
-//     reader checks that the array is current after it has copied. The old array is freed by epochs (epoch.h).
+//     bit 0 clear, and the array still the current one; else it starts again.
+//   - A new key appears with the store of its entry number, which follows everything that it leads to.
+//   - Growth copies the array and swaps it, with readers going on in the old one: the first write after it needs the new
+//     one, and every reader checks that the array is current after it has copied. Epochs (epoch.h) free the old array.
+// A reader waits for one change of one entry at most, never for growth, an eviction or a save.
 //
 // What a reader may see: for every fid the entry as it was at one instant during the call, whole; nothing relates the
 // instants of two fids of a batch.
@@ -38,7 +39,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 
 #include "cc/hash_table/epoch.h"
 #include "cc/hash_table/hashing.h"
@@ -49,7 +49,7 @@ namespace monolith {
 constexpr int kCellsPerBucket = 5;
 
 // The top bits of a fid's hash choose the shard, the rest the home bucket inside it.
-constexpr int kIndexShardBits = 4;
+constexpr int kIndexShardBits = 6;
 constexpr int kNumIndexShards = 1 << kIndexShardBits;
 
 struct HashedFid {
@@ -63,13 +63,35 @@ inline HashedFid HashFid(int64_t fid) {
 }
 
 struct alignas(64) Bucket {
+  static constexpr uint32_t kChangingBit = 1u << 0;
+  static constexpr uint32_t kVersionUnit = 1u << 1;
+  static constexpr uint32_t kVersionMask = (1u << 24) - 1;  // the changing bit included
+  static constexpr uint32_t kOverflowUnit = 1u << 24;
+
   std::atomic<int64_t> fids[kCellsPerBucket];
   std::atomic<uint32_t> entries[kCellsPerBucket];
   std::atomic<uint32_t> control;
+
+  bool passed() const { return control.load(std::memory_order_acquire) >= kOverflowUnit; }
+
+  // One bit a cell whose fid is `fid`, empty ones included. No branches: where a key lies is no pattern to predict.
+  uint32_t CellsOf(int64_t fid) const {
+    uint32_t cells = 0;
+    for (int c = 0; c < kCellsPerBucket; ++c) {
+      cells |= static_cast<uint32_t>(fids[c].load(std::memory_order_relaxed) == fid) << c;
+    }
+    return cells;
+  }
+
+  // The entry of cell `c` if it still belongs to `fid`, else 0. The number is read before the fid is confirmed: a cell
+  // that changed hands in between shows another fid, and one that changed away and back has changed the home's version.
+  uint32_t EntryOf(int c, int64_t fid) const {
+    const uint32_t entry = entries[c].load(std::memory_order_acquire);
+    return fids[c].load(std::memory_order_relaxed) == fid ? entry : 0;
+  }
 };
 static_assert(sizeof(Bucket) == 64, "a bucket is one cache line");
 
-// One shard of the index. Growth, and nothing else, works on a whole shard.
 class FidIndex {
  public:
   static constexpr uint32_t kNoEntry = 0;
@@ -80,25 +102,28 @@ class FidIndex {
     Bucket* HomeOf(uint64_t hash) const {
       return buckets + static_cast<uint64_t>((static_cast<unsigned __int128>(hash) * num_homes) >> 64);
     }
+    const Bucket* end() const { return buckets + num_buckets; }
+
     const uint64_t num_homes;
     const uint64_t num_buckets;  // homes and spares
     PageBuffer memory;
     Bucket* const buckets;
   };
 
-  // A reader's view of one key: what Find saw, to be confirmed by Validate after the entry was copied.
+  // Where a key was found; what it says may have changed since, unless the caller is the writer.
+  struct Place {
+    const Array* array;
+    Bucket* bucket;
+    int cell;
+    uint32_t entry;  // kNoEntry: absent
+  };
+
+  // A reader's view of one key, to be confirmed by Validate after the entry was copied.
   struct Sighting {
     const Array* array;
     const Bucket* home;
     uint32_t control;
     uint32_t entry;  // kNoEntry: absent
-  };
-
-  // A writer's lock on one key.
-  struct Locked {
-    Array* array;
-    Bucket* home;
-    uint32_t control;
   };
 
   // `phase` in [0, 1) shifts the sizes at which this shard grows, so that the shards of a table take turns.
@@ -107,60 +132,100 @@ class FidIndex {
   FidIndex(const FidIndex&) = delete;
   FidIndex& operator=(const FidIndex&) = delete;
 
-  // Requires for all of these: the caller is inside an epoch guard, and `hash` is HashFid(fid).home.
+  // For readers. Requires for all of these: the caller is inside an epoch guard, `hash` is HashFid(fid).home, and
+  // `array` was Current() during the call of the table that it serves.
 
-  void PrefetchHome(uint64_t hash) const { __builtin_prefetch(Current()->HomeOf(hash)); }
+  // Sequentially consistent, as epochs ask: either the retiring writer sees this reader, or the reader the new array.
+  const Array* Current() const { return array_.load(std::memory_order_seq_cst); }
 
-  // Looks a key up without a lock. Waits while a writer holds the home bucket.
-  Sighting Find(int64_t fid, uint64_t hash) const;
+  static Place Locate(const Array& array, int64_t fid, uint64_t hash) {
+    Bucket* const home = array.HomeOf(hash);
+    const Bucket* const end = array.end();
+    for (Bucket* bucket = home; bucket != end; ++bucket) {
+      for (uint32_t cells = bucket->CellsOf(fid); cells != 0; cells &= cells - 1) {
+        const int cell = __builtin_ctz(cells);
+        const uint32_t entry = bucket->EntryOf(cell, fid);
+        if (entry != kNoEntry) return {&array, bucket, cell, entry};
+      }
+      if (!bucket->passed()) break;
+    }
+    return {&array, home, 0, kNoEntry};
+  }
 
-  // Looks a key up as a hint what to prefetch: the answer may be out of date.
-  uint32_t Peek(int64_t fid, uint64_t hash) const;
+  // Looks a key up. Waits while its home's writer is inside a change.
+  static Sighting Find(const Array& array, int64_t fid, uint64_t hash) {
+    const Bucket* home = array.HomeOf(hash);
+    uint32_t control = home->control.load(std::memory_order_acquire);
+    if (control & Bucket::kChangingBit) control = AwaitChange(*home);
+    return {&array, home, control, Locate(array, fid, hash).entry};
+  }
 
   // True if what was copied since `sighting` is the entry as it stood at one instant.
-  bool Validate(const Sighting& sighting) const;
+  bool Validate(const Sighting& sighting) const {
+    std::atomic_thread_fence(std::memory_order_acquire);
+    const uint32_t control = sighting.home->control.load(std::memory_order_relaxed);
+    return ((control ^ sighting.control) & Bucket::kVersionMask) == 0 &&
+           array_.load(std::memory_order_relaxed) == sighting.array;
+  }
 
-  // Locks a key's home bucket, waiting for other writers and for growth.
-  Locked Lock(uint64_t hash);
+  // For the writer. Requires for all of these: the caller holds the shard's mutex.
 
-  // Requires: `locked` is held, for all of these.
-  uint32_t FindLocked(const Locked& locked, int64_t fid) const;
-  // Returns false when no cell was free: the caller unlocks, calls Grow, and starts again.
-  bool InsertLocked(const Locked& locked, int64_t fid, uint32_t entry);
+  // Keeps readers of a key whose home is `home` from taking what they copy while this lives.
+  class Change {
+   public:
+    explicit Change(Bucket* home) : home_(home), control_(home->control.load(std::memory_order_relaxed)) {
+      home_->control.store(control_ | Bucket::kChangingBit, std::memory_order_relaxed);
+      // Whoever copies something stored after this sees the bit, or a later version, when it validates.
+      std::atomic_thread_fence(std::memory_order_release);
+    }
+    ~Change() {
+      const uint32_t version = (control_ + Bucket::kVersionUnit) & Bucket::kVersionMask;
+      home_->control.store((control_ & ~Bucket::kVersionMask) | version, std::memory_order_release);
+    }
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+   private:
+    Bucket* const home_;
+    const uint32_t control_;
+  };
+
+  Place LocateNow(int64_t fid, uint64_t hash) const { return Locate(*Current(), fid, hash); }
+  bool IsCurrent(const Place& place, int64_t fid) const {
+    return place.entry != kNoEntry && place.array == Current() &&
+           place.bucket->entries[place.cell].load(std::memory_order_relaxed) == place.entry &&
+           place.bucket->fids[place.cell].load(std::memory_order_relaxed) == fid;
+  }
+  Bucket* HomeOf(uint64_t hash) const { return Current()->HomeOf(hash); }
+
+  // Adds a key that is absent; `num_keys` is how many there are with it. Grows when it is time to, or when no cell is
+  // free. When memory runs out, throws std::bad_alloc; the key is then in the index or not at all, and `*inserted` says
+  // which.
+  void Insert(int64_t fid, uint64_t hash, uint32_t entry, uint64_t num_keys, bool* inserted);
   // Empties the cell of a key that is present.
-  void EraseLocked(const Locked& locked, int64_t fid);
-  void Unlock(const Locked& locked);
-  // Calls visit(fid, entry) for every key whose home is the locked one, in any order.
-  void ForEachAtHome(const Locked& locked, const std::function<void(int64_t fid, uint32_t entry)>& visit) const;
-  // The smallest hash whose home comes after the locked one; 0 if that is the last.
-  uint64_t HashAfterHome(const Locked& locked) const;
-
-  // Grows, unless another thread has replaced `seen` already. Requires: the caller holds no lock of this shard.
-  void Grow(const Array* seen);
+  void Erase(const Place& place, uint64_t hash);
   // Grows until `num_keys` fit.
   void Reserve(uint64_t num_keys);
+  // Calls visit(fid, entry) for every key whose home is `home`.
+  void ForEachAtHome(const Bucket* home, const std::function<void(int64_t fid, uint32_t entry)>& visit) const;
+  // The smallest hash whose home comes after `home`; 0 if that is the last.
+  uint64_t HashAfterHome(const Bucket* home) const;
 
-  Array* Current() const { return array_.load(std::memory_order_seq_cst); }
-  // Keys above which the array in use should grow.
-  uint64_t GrowAt() const { return grow_at_.load(std::memory_order_relaxed); }
   uint64_t Bytes() const { return Current()->num_buckets * sizeof(Bucket); }
 
-  // Held against growth by whoever walks the buckets.
-  std::mutex& growth_mutex() { return growth_mutex_; }
-
  private:
-  // Replaces `old` by an array of at least `homes` homes. Requires: growth_mutex_ is held. When memory runs out, throws
-  // std::bad_alloc and leaves the old array in use.
-  void Rebuild(Array* old, uint64_t homes);
+  static uint32_t AwaitChange(const Bucket& home);
+  // Replaces the array by one of at least `homes` homes. When memory runs out, throws std::bad_alloc and leaves the old
+  // array in use.
+  void Rebuild(uint64_t homes);
   // The array of at least `homes` homes that follows in this shard's sequence of sizes.
-  std::unique_ptr<Array> NextArray(uint64_t homes);
+  std::unique_ptr<Array> NextArray(uint64_t homes) const;
   void Publish(std::unique_ptr<Array> next);
 
   const double phase_;
   EpochManager* const epochs_;
-  std::atomic<Array*> array_;
-  std::atomic<uint64_t> grow_at_{0};
-  std::mutex growth_mutex_;
+  std::atomic<Array*> array_{nullptr};
+  uint64_t grow_at_ = 0;  // the writer's: keys above which the array should grow
 };
 
 }  // namespace monolith

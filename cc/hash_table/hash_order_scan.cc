@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 
 #include "cc/hash_table/entry_dump.h"
 #include "cc/hash_table/hashing.h"
@@ -18,7 +19,7 @@ unsigned __int128 PartBegin(int part, int num_parts) {
   return (static_cast<unsigned __int128>(part) << 64) / static_cast<unsigned>(num_parts);
 }
 
-// An entry as it was under its key's lock.
+// An entry as it was when no writer was in its shard.
 struct Copied {
   uint64_t hash;
   int64_t fid;
@@ -35,20 +36,20 @@ class Scanner {
   uint64_t CopyHome(uint64_t hash, uint64_t last, int64_t limit, std::vector<Copied>* copied) {
     TableStorage::Shard& shard = storage_.shard(static_cast<uint32_t>(hash >> kHomeBits));
     keys_.clear();
-    const FidIndex::Locked locked = shard.index.Lock(hash << kIndexShardBits);
-    const Unlocker unlocker{&shard.index, locked};
-    shard.index.ForEachAtHome(locked, [&](int64_t fid, uint32_t entry) {
+    const std::lock_guard<std::mutex> no_writer(shard.mutex);
+    const Bucket* home = shard.index.HomeOf(hash << kIndexShardBits);
+    shard.index.ForEachAtHome(home, [&](int64_t fid, uint32_t entry) {
       const uint64_t position = Mix64(static_cast<uint64_t>(fid));
       if (position >= hash && position <= last) keys_.push_back({position, fid, entry});
     });
     std::sort(keys_.begin(), keys_.end(), [](const Key& a, const Key& b) { return a.hash < b.hash; });
     for (size_t i = 0; i < keys_.size() && static_cast<int64_t>(i) < limit; ++i) {
-      const char* at = shard.slab.At(keys_[i].entry);
+      const char* at = storage_.slab().At(keys_[i].entry);
       copied->push_back({keys_[i].hash, keys_[i].fid,
-                         shard.slab.StampAt(keys_[i].entry)->load(std::memory_order_relaxed),
+                         storage_.slab().StampAt(keys_[i].entry)->load(std::memory_order_relaxed),
                          std::vector<char>(at, at + codec_.entry_bytes())});
     }
-    const uint64_t next_home = shard.index.HashAfterHome(locked);
+    const uint64_t next_home = shard.index.HashAfterHome(home);
     const uint64_t shard_begin = hash >> kHomeBits << kHomeBits;
     // What the index calls a hash lacks the bits that choose the shard and has zeros at its end.
     if (next_home != 0) return shard_begin + ((next_home - 1) >> kIndexShardBits) + 1;
@@ -67,11 +68,6 @@ class Scanner {
     uint64_t hash;
     int64_t fid;
     uint32_t entry;
-  };
-  struct Unlocker {
-    ~Unlocker() { index->Unlock(locked); }
-    FidIndex* const index;
-    const FidIndex::Locked& locked;
   };
 
   const EntryCodec& codec_;

@@ -3,7 +3,7 @@
 //
 // A fid's hash (Mix64) is a bijection, so it is a position of its own on a line of 2^64, and unlike a place in the index
 // it never changes. Part p of n is the p-th of n equal stretches of that line; the index keeps its keys by hash, so a
-// walk along the line goes through the buckets front to back. It takes one key's lock at a time, like a writer.
+// walk along the line goes through the buckets front to back. It keeps writers out of a shard for a bucket at a time.
 #ifndef CC_HASH_TABLE_HASH_ORDER_SCAN_H_
 #define CC_HASH_TABLE_HASH_ORDER_SCAN_H_
 

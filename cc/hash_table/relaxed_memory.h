@@ -1,39 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies between private memory and memory that another thread may be reading or writing.
+// Copies from memory that another thread may be writing, and writes to memory that another may be copying.
 //
-// A reader of an entry takes no lock: it copies, then checks a version (see fid_index.h). The words that it copies may
-// change under it, so both sides touch them with relaxed atomics of eight bytes: defined behaviour in C++, clean under
-// ThreadSanitizer, and on x86-64 and AArch64 ordinary loads and stores.
+// A reader of an entry takes no lock: it copies, then checks a version and throws away what changed under it (see
+// fid_index.h). Which instructions copy does not matter then, as long as none crosses the fences around them: vectors are
+// as good as words, and the writer changes the entry in place. C++ has no name for such a copy; its memory model asks for
+// atomic accesses of both sides. ThreadSanitizer builds get those, in words of eight bytes, with the writer working on a
+// private copy; so what the sanitizer proves is the protocol of versions, which both builds share.
 #ifndef CC_HASH_TABLE_RELAXED_MEMORY_H_
 #define CC_HASH_TABLE_RELAXED_MEMORY_H_
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace monolith {
 
-// `shared` is aligned to 8 bytes. Nothing behind `bytes` is touched: it may be state that readers never see.
-inline void LoadShared(void* to, const void* shared, size_t bytes) {
-  const auto* source = static_cast<const uint64_t*>(shared);
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kWriteInPlace = false;
+#else
+constexpr bool kWriteInPlace = true;
+#endif
+
+// Words of eight bytes, then what is left; nothing behind `bytes` is touched: it may be state that readers never see.
+inline void LoadAtomically(void* to, const void* shared, size_t bytes) {
+  const auto* source = static_cast<const char*>(shared);
   auto* target = static_cast<char*>(to);
-  const size_t words = bytes / 8;
-  for (size_t i = 0; i < words; ++i) {
-    const uint64_t word = __atomic_load_n(source + i, __ATOMIC_RELAXED);
-    std::memcpy(target + 8 * i, &word, 8);
+  size_t i = 0;
+  for (; i + 8 <= bytes; i += 8) {
+    const uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(source + i), __ATOMIC_RELAXED);
+    std::memcpy(target + i, &word, 8);
   }
-  const char* tail = reinterpret_cast<const char*>(source);
-  size_t at = 8 * words;
-  if (bytes - at >= 4) {
-    const uint32_t half = __atomic_load_n(reinterpret_cast<const uint32_t*>(tail + at), __ATOMIC_RELAXED);
-    std::memcpy(target + at, &half, 4);
-    at += 4;
+  for (; i + 4 <= bytes; i += 4) {
+    const uint32_t half = __atomic_load_n(reinterpret_cast<const uint32_t*>(source + i), __ATOMIC_RELAXED);
+    std::memcpy(target + i, &half, 4);
   }
-  for (; at < bytes; ++at) target[at] = __atomic_load_n(tail + at, __ATOMIC_RELAXED);
+  for (; i < bytes; ++i) target[i] = __atomic_load_n(source + i, __ATOMIC_RELAXED);
 }
 
-// Requires: the caller holds the lock that serialises writers of these words.
-inline void StoreShared(void* shared, const void* from, size_t bytes) {
+inline void StoreAtomically(void* shared, const void* from, size_t bytes) {
   auto* target = static_cast<char*>(shared);
   const auto* source = static_cast<const char*>(from);
   size_t i = 0;
@@ -42,13 +49,40 @@ inline void StoreShared(void* shared, const void* from, size_t bytes) {
     std::memcpy(&word, source + i, 8);
     __atomic_store_n(reinterpret_cast<uint64_t*>(target + i), word, __ATOMIC_RELAXED);
   }
-  if (bytes - i >= 4) {
+  for (; i + 4 <= bytes; i += 4) {
     uint32_t half;
     std::memcpy(&half, source + i, 4);
     __atomic_store_n(reinterpret_cast<uint32_t*>(target + i), half, __ATOMIC_RELAXED);
-    i += 4;
   }
   for (; i < bytes; ++i) __atomic_store_n(target + i, source[i], __ATOMIC_RELAXED);
+}
+
+// Copies `bytes` of an entry, which is aligned to 8 bytes.
+inline void LoadShared(void* to, const void* shared, size_t bytes) {
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+  const auto* source = static_cast<const char*>(shared);
+  auto* target = static_cast<char*>(to);
+  for (; bytes >= 16; bytes -= 16, source += 16, target += 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(target), _mm_loadu_si128(reinterpret_cast<const __m128i*>(source)));
+  }
+  if (bytes > 0) LoadAtomically(target, source, bytes);
+#else
+  LoadAtomically(to, shared, bytes);
+#endif
+}
+
+// Runs change(value) on the first `bytes` of an entry. Requires: the caller is the entry's only writer, and readers are
+// kept from taking what they copy meanwhile. `scratch` holds `bytes`; where the entry is not changed in place, it is the
+// private copy.
+template <typename ChangeValue>
+inline void ChangeShared(char* shared, char* scratch, size_t bytes, ChangeValue change) {
+  if (kWriteInPlace) {
+    change(shared);
+    return;
+  }
+  LoadAtomically(scratch, shared, bytes);
+  change(scratch);
+  StoreAtomically(shared, scratch, bytes);
 }
 
 }  // namespace monolith

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 
 #include "cc/hash_table/entry_slab.h"
 #include "cc/hash_table/fid_index.h"
@@ -16,17 +17,22 @@ namespace monolith {
 // the shards take turns at growing; all of them share one slab, so that the page that is being filled is one a table.
 class TableStorage {
  public:
-  struct Shard {
-    Shard(double phase, EpochManager* epochs, EntrySlab* slab) : index(phase, epochs), slab(*slab) {}
+  struct alignas(64) Shard {
+    Shard(double phase, EpochManager* epochs, EntrySlab* slab) : index(phase, epochs), run(slab) {}
+
     FidIndex index;
-    EntrySlab& slab;
-    alignas(64) std::atomic<uint64_t> num_keys{0};
+    std::atomic<uint64_t> num_keys{0};  // written by the holder of the mutex
+    std::mutex mutex;                   // makes its holder the shard's writer
+    EntryRun run;                       // guarded by mutex
   };
 
   TableStorage(size_t entry_bytes, EpochManager* epochs);
 
   Shard& shard(uint32_t i) { return *shards_[i]; }
   const Shard& shard(uint32_t i) const { return *shards_[i]; }
+  const EntrySlab& slab() const { return slab_; }
+
+  // Makes room for `num_keys` keys. Requires: no writer.
   void Reserve(uint64_t num_keys);
   uint64_t size() const;
   uint64_t MemoryBytes() const;
