@@ -43,16 +43,17 @@ class SystemEvictionClock : public EvictionClock {
 
 std::unique_ptr<EvictionClock> NewSystemEvictionClock() { return std::make_unique<SystemEvictionClock>(); }
 
-EvictionThread::EvictionThread(MultiTable* tables, std::unique_ptr<EvictionClock> clock) : clock_(std::move(clock)) {
-  for (int i = 0; i < tables->num_tables(); ++i) {
-    const TableConfig& config = tables->table(i).config();
+EvictionThread::EvictionThread(const std::vector<EmbeddingTable*>& tables, std::unique_ptr<EvictionClock> clock)
+    : clock_(std::move(clock)) {
+  for (EmbeddingTable* table : tables) {
+    const TableConfig& config = table->config();
     if (!config.enable_feature_eviction) continue;
     if (config.feature_evict_every_n_hours < 1) {
       throw TableError("table '" + config.name + "': feature_evict_every_n_hours is " +
                        std::to_string(config.feature_evict_every_n_hours) +
                        "; it must be at least 1, or enable_feature_eviction off.");
     }
-    turns_.push_back({&tables->table(i), config.feature_evict_every_n_hours * kSecondsPerHour});
+    turns_.push_back({table, config.feature_evict_every_n_hours * kSecondsPerHour});
   }
   if (!turns_.empty()) thread_ = std::thread([this] { Run(); });
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cc/hash_table/multi_table.h"
@@ -35,7 +36,10 @@ class EvictionThread {
  public:
   // Starts a thread unless no table has enable_feature_eviction. `tables` must outlive it. Throws TableError where
   // feature_evict_every_n_hours is below 1.
-  explicit EvictionThread(MultiTable* tables, std::unique_ptr<EvictionClock> clock = NewSystemEvictionClock());
+  explicit EvictionThread(const std::vector<EmbeddingTable*>& tables,
+                          std::unique_ptr<EvictionClock> clock = NewSystemEvictionClock());
+  explicit EvictionThread(MultiTable* tables, std::unique_ptr<EvictionClock> clock = NewSystemEvictionClock())
+      : EvictionThread(tables->all(), std::move(clock)) {}
   // Wakes the thread and waits until it is gone: for a pass over one table at most.
   ~EvictionThread();
   EvictionThread(const EvictionThread&) = delete;

@@ -19,6 +19,12 @@ int MultiTable::IndexOf(const std::string& name) const {
   return -1;
 }
 
+std::vector<EmbeddingTable*> MultiTable::all() const {
+  std::vector<EmbeddingTable*> tables;
+  for (const auto& table : tables_) tables.push_back(table.get());
+  return tables;
+}
+
 int MultiTable::total_slices() const {
   int slices = 0;
   for (const auto& table : tables_) slices += table->num_slices();

@@ -19,6 +19,7 @@ class MultiTable {
   int num_tables() const { return static_cast<int>(tables_.size()); }
   EmbeddingTable& table(int i) { return *tables_[i]; }
   const EmbeddingTable& table(int i) const { return *tables_[i]; }
+  std::vector<EmbeddingTable*> all() const;
   const std::string& name(int i) const { return tables_[i]->config().name; }
   // Returns -1 for a name that is not there.
   int IndexOf(const std::string& name) const;

@@ -35,7 +35,7 @@ class CombinedOp : public OpKernel {
 
   void Compute(OpKernelContext* ctx) override {
     RefCountPtr<MultiTableResource> resource;
-    OP_REQUIRES_OK(ctx, FindMultiTable(ctx, &resource));
+    OP_REQUIRES_OK(ctx, FindTable(ctx, &resource));
     OP_REQUIRES_OK(ctx, ToStatus([&] { plan_->CheckTables(resource->tables()); }));
     CombinedIds ids;
     OP_REQUIRES_OK(ctx, ReadCombinedIds(ctx, *plan_, &ids));

@@ -27,7 +27,7 @@ class MultiTableExportOp : public OpKernel {
 
   void Compute(OpKernelContext* ctx) override {
     RefCountPtr<MultiTableResource> resource;
-    OP_REQUIRES_OK(ctx, FindMultiTable(ctx, &resource));
+    OP_REQUIRES_OK(ctx, FindTable(ctx, &resource));
     MultiTable& tables = resource->tables();
     Tensor *names, *counts, *output;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(kTableNames, {tables.num_tables()}, &names));
@@ -68,7 +68,7 @@ class MultiTableImportOp : public OpKernel {
 
   void Compute(OpKernelContext* ctx) override {
     RefCountPtr<MultiTableResource> resource;
-    OP_REQUIRES_OK(ctx, FindMultiTable(ctx, &resource));
+    OP_REQUIRES_OK(ctx, FindTable(ctx, &resource));
     MultiTable& tables = resource->tables();
     std::vector<int> table_of;
     OP_REQUIRES_OK(ctx, Check(ctx, tables, &table_of));

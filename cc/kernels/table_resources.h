@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "cc/hash_table/eviction_thread.h"
@@ -44,13 +45,14 @@ class SyncClientResource : public ::tensorflow::ResourceBase {
 class TableResource : public ::tensorflow::ResourceBase {
  public:
   TableResource(const TableConfig& config, ::tensorflow::core::RefCountPtr<FilterResource> filter)
-      : table_(NewEmbeddingTable(config)), filter_(std::move(filter)) {}
+      : table_(NewEmbeddingTable(config)), eviction_({table_.get()}), filter_(std::move(filter)) {}
   EmbeddingTable& table() { return *table_; }
   AdmissionFilter* filter() const { return filter_->filter(); }
   std::string DebugString() const override;
 
  private:
   const std::unique_ptr<EmbeddingTable> table_;
+  const EvictionThread eviction_;  // works on table_: ends before it
   const ::tensorflow::core::RefCountPtr<FilterResource> filter_;
 };
 

@@ -752,3 +752,15 @@ def test_a_handle_that_was_never_made():
     handle = gen_monolith_ops.read_monolith_multi_hash_table(shared_name="nothing")
     with pytest.raises((tf.errors.NotFoundError, tf.errors.InvalidArgumentError)):
       session.run(gen_monolith_ops.monolith_hash_table_size(handle))
+
+
+def test_tables_with_eviction_are_made_and_destroyed_at_once():
+  config = _config(1)
+  entry.CuckooHashTableConfig(feature_evict_every_n_hours=240).mutate_table(config.table_config)
+  for _ in range(20):
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+      table = hash_table_ops.hash_table_from_config(config)
+      assert session.run(table.assign(_ids(1), [[1.0]]).lookup(_ids(1))).tolist() == [[1]]
+  config.table_config.feature_evict_every_n_hours = 0
+  with pytest.raises(tf.errors.InvalidArgumentError, match="feature_evict_every_n_hours is 0; it must be at least 1"):
+    hash_table_ops.hash_table_from_config(config)
