@@ -164,7 +164,8 @@ class Play {
       (oracle_.*map_write)(fid, row, time, used == nullptr || Choosy::Admits(fid));
     }
     (table_.get()->*table_write)(fids.data(), fids.size(), rows.data(), time, used);
-    Require(Sorted(filter.asked) == Sorted(expected), "the filter was asked about other fids than those that were absent");
+    Require(Sorted(filter.asked) == Sorted(expected),
+            "the filter was asked about other fids than those that were absent");
     CheckLookup(fids);
   }
 
@@ -194,7 +195,8 @@ class Play {
       oracle_.Optimize(fids[i], gradients[i], rates, time, 1, used == nullptr || Choosy::Admits(fids[i]));
     }
     step();
-    Require(Sorted(filter.asked) == Sorted(expected), "the filter was asked about other fids than those that were absent");
+    Require(Sorted(filter.asked) == Sorted(expected),
+            "the filter was asked about other fids than those that were absent");
     CheckLookup(fids);
   }
 
