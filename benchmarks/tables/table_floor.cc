@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The library's own table without TensorFlow: what separates it from the ops is the ops' overhead.
 #include "benchmarks/tables/floor.h"
+#include "cc/hash_table/distinct_fids.h"
 #include "cc/hash_table/embedding_table.h"
-#include "cc/hash_table/hashing.h"
 
 namespace {
 
@@ -39,7 +39,7 @@ class OwnTable {
     for (int64_t i = 0; i < n; ++i) {
       own[count] = fids[i];
       rows[count] = gradients + i * table_->dim();
-      count += static_cast<int>(monolith::Mix64(static_cast<uint64_t>(fids[i])) & 1) == part;
+      count += monolith::PartOfFid(fids[i], floors::kThreads) == part;
     }
     table_->Optimize(own.data(), count, rows.data(), nullptr, &rate_, 0, 0, nullptr);
   }

@@ -35,6 +35,10 @@ void RaiseTo(std::atomic<int64_t>* highest, int64_t value) {
   }
 }
 
+void PrefetchRow(const float* row, size_t dim) {
+  PrefetchBytes(reinterpret_cast<const char*>(row), sizeof(float) * dim, false);
+}
+
 // Requires: the shard's mutex is held.
 void Erase(TableStorage::Shard* shard, const FidIndex::Place& place, uint64_t home) {
   shard->index.Erase(place, home);
@@ -268,8 +272,9 @@ void ConcurrentTable::Assign(const int64_t* fids, int64_t n, const float* values
   EpochManager::Guard guard(epochs_);
   const size_t dim = codec_->dim();
   EntryWriter(*codec_, storage())
-      .WriteEach(fids, n, ClampTime(update_ts), filter, nullptr,
-                 [&](int64_t i, char* value, char*, bool) { codec_->Assign(values + i * dim, value); });
+      .WriteEach(
+          fids, n, ClampTime(update_ts), filter, nullptr, [&](int64_t i) { PrefetchRow(values + i * dim, dim); },
+          [&](int64_t i, char* value, char*, bool) { codec_->Assign(values + i * dim, value); });
 }
 
 void ConcurrentTable::AssignSkippingZeros(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
@@ -294,8 +299,9 @@ void ConcurrentTable::AssignAdd(const int64_t* fids, int64_t n, const float* val
   EpochManager::Guard guard(epochs_);
   const size_t dim = codec_->dim();
   EntryWriter(*codec_, storage())
-      .WriteEach(fids, n, ClampTime(update_ts), filter, nullptr,
-                 [&](int64_t i, char* value, char*, bool) { codec_->AssignAdd(values + i * dim, value); });
+      .WriteEach(
+          fids, n, ClampTime(update_ts), filter, nullptr, [&](int64_t i) { PrefetchRow(values + i * dim, dim); },
+          [&](int64_t i, char* value, char*, bool) { codec_->AssignAdd(values + i * dim, value); });
 }
 
 void ConcurrentTable::Optimize(const int64_t* fids, int64_t n, const float* const* gradients,
@@ -304,9 +310,12 @@ void ConcurrentTable::Optimize(const int64_t* fids, int64_t n, const float* cons
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
   EntryWriter(*codec_, storage())
-      .WriteEach(fids, n, ClampTime(update_ts), filter, occurrences, [&](int64_t i, char* value, char* state, bool) {
-        codec_->Optimize(gradients[i], learning_rates, global_step, value, state);
-      });
+      .WriteEach(
+          fids, n, ClampTime(update_ts), filter, occurrences,
+          [&](int64_t i) { PrefetchRow(gradients[i], codec_->dim()); },
+          [&](int64_t i, char* value, char* state, bool) {
+            codec_->Optimize(gradients[i], learning_rates, global_step, value, state);
+          });
   RaiseMaxUpdateTs(update_ts);  // a refused step has none
 }
 
@@ -314,10 +323,12 @@ void ConcurrentTable::Reinitialize(const int64_t* fids, int64_t n, int64_t now, 
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
   EntryWriter(*codec_, storage())
-      .WriteEach(fids, n, ClampTime(now), nullptr, nullptr, [&](int64_t i, char* value, char* state, bool inserted) {
-        if (!inserted) codec_->Init(fids[i], value, state);
-        found[i] = inserted ? 0 : 1;
-      });
+      .WriteEach(
+          fids, n, ClampTime(now), nullptr, nullptr, [](int64_t) {},
+          [&](int64_t i, char* value, char* state, bool inserted) {
+            if (!inserted) codec_->Init(fids[i], value, state);
+            found[i] = inserted ? 0 : 1;
+          });
 }
 
 uint64_t ConcurrentTable::Evict(const ExpireConfig& expire) {

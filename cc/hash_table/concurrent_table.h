@@ -7,8 +7,9 @@
 //          ├── EpochManager  when memory that readers saw may be freed                 (epoch.h)
 //          └── WriterGate    lets a save or a restore keep writers out                 (writer_gate.h)
 //
-// Memory: entry bytes rounded up to 8, 4 for the update time, 16 to 20 for the index. Batches are pipelined: the home
-// bucket of a key is prefetched kFar keys ahead of its use, its entry kNear keys ahead.
+// Memory: entry bytes rounded up to 8, 4 for the update time, 16 to 20 for the index. Reads go
+// through hash, probe and copy in blocks; writes prefetch the home bucket of a key kFar keys ahead of its use and its entry
+// kNear keys ahead.
 #ifndef CC_HASH_TABLE_CONCURRENT_TABLE_H_
 #define CC_HASH_TABLE_CONCURRENT_TABLE_H_
 

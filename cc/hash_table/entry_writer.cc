@@ -6,20 +6,16 @@
 
 namespace monolith {
 
-std::vector<BatchKey> SortByShard(const int64_t* fids, int64_t n) {
-  std::vector<HashedFid> hashes(n);
+void SortByShard(const int64_t* fids, int64_t n, int64_t first, std::vector<BatchKey>* keys) {
   std::array<uint32_t, kNumIndexShards> next{};
-  for (int64_t i = 0; i < n; ++i) {
-    hashes[i] = HashFid(fids[i]);
-    ++next[hashes[i].shard];
-  }
+  for (int64_t i = 0; i < n; ++i) ++next[HashFid(fids[i]).shard];
   uint32_t begin = 0;
   for (uint32_t& count : next) begin += std::exchange(count, begin);
-  std::vector<BatchKey> keys(n);
+  keys->resize(n);
   for (int64_t i = 0; i < n; ++i) {
-    keys[next[hashes[i].shard]++] = {fids[i], hashes[i].home, hashes[i].shard, static_cast<uint32_t>(i)};
+    const HashedFid hash = HashFid(fids[i]);
+    (*keys)[next[hash.shard]++] = {fids[i], hash.home, hash.shard, first + i};
   }
-  return keys;
 }
 
 }  // namespace monolith

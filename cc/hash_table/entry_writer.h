@@ -44,11 +44,16 @@ struct BatchKey {
   int64_t fid;
   uint64_t home;  // HashedFid::home
   uint32_t shard;
-  uint32_t position;  // in the batch
+  int64_t position;  // in the batch
 };
 
-// The keys of a batch, shard by shard; those of a shard stay in the batch's order, and so do all occurrences of a fid.
-std::vector<BatchKey> SortByShard(const int64_t* fids, int64_t n);
+// How many keys of a batch are sorted at a time: enough for a shard's mutex to be cheap, few enough for what belongs to
+// them to stay in the cache.
+constexpr int64_t kSortedTogether = 4096;
+
+// Lists `n` fids of a batch shard by shard; those of a shard stay in the batch's order, and so do all occurrences of a
+// fid. `first` is the position of the first one.
+void SortByShard(const int64_t* fids, int64_t n, int64_t first, std::vector<BatchKey>* keys);
 
 // Requires: the caller is inside an epoch guard of the storage.
 class EntryWriter {
@@ -67,29 +72,42 @@ class EntryWriter {
                    apply);
   }
 
-  // Writes a batch: apply(i, value, state, inserted) for every fid that has or gets an entry.
-  template <typename Apply>
+  // Writes a batch: apply(i, value, state, inserted) for every fid that has or gets an entry. fetch(i) comes some keys
+  // before it, to prefetch what apply reads.
+  template <typename Fetch, typename Apply>
   void WriteEach(const int64_t* fids, int64_t n, uint32_t update_ts, AdmissionFilter* filter,
-                 const int64_t* occurrences, Apply apply) {
-    const std::vector<BatchKey> keys = SortByShard(fids, n);
+                 const int64_t* occurrences, Fetch fetch, Apply apply) {
+    for (int64_t begin = 0; begin < n; begin += kSortedTogether) {
+      SortByShard(fids + begin, std::min(kSortedTogether, n - begin), begin, &keys_);
+      WriteSorted(update_ts, filter, occurrences, fetch, apply);
+    }
+  }
+
+ private:
+  template <typename Fetch, typename Apply>
+  void WriteSorted(uint32_t update_ts, AdmissionFilter* filter, const int64_t* occurrences, Fetch& fetch,
+                   Apply& apply) {
+    const auto n = static_cast<int64_t>(keys_.size());
     FidIndex::Place ring[kRing];
-    for (int64_t i = 0; i < std::min(kFar, n); ++i) PrefetchHome(keys[i]);
-    for (int64_t i = 0; i < std::min(kNear, n); ++i) ring[i] = LocateAhead(keys[i]);
+    for (int64_t i = 0; i < std::min(kFar, n); ++i) PrefetchHome(keys_[i]);
+    for (int64_t i = 0; i < std::min(kNear, n); ++i) ring[i] = LocateAhead(keys_[i]);
     for (int64_t i = 0; i < n;) {
-      TableStorage::Shard& shard = storage_.shard(keys[i].shard);
+      TableStorage::Shard& shard = storage_.shard(keys_[i].shard);
       const std::lock_guard<std::mutex> writer(shard.mutex);
-      for (const uint32_t own = keys[i].shard; i < n && keys[i].shard == own; ++i) {
-        if (i + kFar < n) PrefetchHome(keys[i + kFar]);
-        if (i + kNear < n) ring[(i + kNear) % kRing] = LocateAhead(keys[i + kNear]);
-        const uint32_t at = keys[i].position;
-        WriteAt(&shard, ring[i % kRing], keys[i].fid, keys[i].home, update_ts, filter,
+      for (const uint32_t own = keys_[i].shard; i < n && keys_[i].shard == own; ++i) {
+        if (i + kFar < n) PrefetchHome(keys_[i + kFar]);
+        if (i + kNear < n) {
+          ring[(i + kNear) % kRing] = LocateAhead(keys_[i + kNear]);
+          fetch(keys_[i + kNear].position);
+        }
+        const int64_t at = keys_[i].position;
+        WriteAt(&shard, ring[i % kRing], keys_[i].fid, keys_[i].home, update_ts, filter,
                 occurrences == nullptr ? 1 : occurrences[at],
                 [&apply, at](char* value, char* state, bool inserted) { apply(at, value, state, inserted); });
       }
     }
   }
 
- private:
   void PrefetchHome(const BatchKey& key) { __builtin_prefetch(storage_.shard(key.shard).index.HomeOf(key.home), 1); }
 
   // Where a key is now: a hint, for its shard may be another thread's, or have changed when its turn comes.
@@ -156,6 +174,7 @@ class EntryWriter {
 
   const EntryCodec& codec_;
   TableStorage& storage_;
+  std::vector<BatchKey> keys_;
   std::vector<uint64_t> scratch_;  // a private copy of an entry's value bytes, where entries are not changed in place
 };
 
