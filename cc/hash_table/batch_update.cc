@@ -12,8 +12,7 @@ struct Rows {
 };
 
 Rows SelectPart(const std::vector<RowRun>& runs, int dim, int part, int num_parts) {
-  int64_t total = 0;
-  for (const RowRun& run : runs) total += run.n;
+  const int64_t total = NumRows(runs);
   Rows own;
   own.fids.reserve(total / num_parts + total / 16);
   own.rows.reserve(own.fids.capacity());

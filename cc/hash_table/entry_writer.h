@@ -90,16 +90,17 @@ class EntryWriter {
     const auto n = static_cast<int64_t>(keys_.size());
     FidIndex::Place ring[kRing];
     for (int64_t i = 0; i < std::min(kFar, n); ++i) PrefetchHome(keys_[i]);
-    for (int64_t i = 0; i < std::min(kNear, n); ++i) ring[i] = LocateAhead(keys_[i]);
+    const auto bring_near = [&](int64_t i) {
+      ring[i % kRing] = LocateAhead(keys_[i]);
+      fetch(keys_[i].position);
+    };
+    for (int64_t i = 0; i < std::min(kNear, n); ++i) bring_near(i);
     for (int64_t i = 0; i < n;) {
       TableStorage::Shard& shard = storage_.shard(keys_[i].shard);
       const std::lock_guard<std::mutex> writer(shard.mutex);
       for (const uint32_t own = keys_[i].shard; i < n && keys_[i].shard == own; ++i) {
         if (i + kFar < n) PrefetchHome(keys_[i + kFar]);
-        if (i + kNear < n) {
-          ring[(i + kNear) % kRing] = LocateAhead(keys_[i + kNear]);
-          fetch(keys_[i + kNear].position);
-        }
+        if (i + kNear < n) bring_near(i + kNear);
         const int64_t at = keys_[i].position;
         WriteAt(&shard, ring[i % kRing], keys_[i].fid, keys_[i].home, update_ts, filter,
                 occurrences == nullptr ? 1 : occurrences[at],

@@ -4,15 +4,12 @@
 #include <algorithm>
 
 namespace monolith {
-namespace {
 
 int64_t NumRows(const std::vector<RowRun>& runs) {
   int64_t rows = 0;
   for (const RowRun& run : runs) rows += run.n;
   return rows;
 }
-
-}  // namespace
 
 GradientSum::GradientSum(const int64_t* fids, int64_t n, const float* gradients, int dim, int part, int num_parts)
     : GradientSum({{fids, n, gradients}}, dim, part, num_parts) {}

@@ -16,6 +16,9 @@ struct RowRun {
   const float* rows;  // [n, dim]
 };
 
+// The rows of all runs.
+int64_t NumRows(const std::vector<RowRun>& runs);
+
 // The distinct fids of a batch, each with the sum of its gradients, ready for EmbeddingTable::Optimize. Fids stand in
 // the order of their first occurrence, and gradients are added in the order of the batch, so the result is the same bit
 // for bit however the batch is divided among threads (each fid goes to one thread as a whole).

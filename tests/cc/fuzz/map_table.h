@@ -43,10 +43,9 @@ class MapTable {
   Entries Saved(const ExpireConfig& expire) const;
   // Replaces everything by the saved entries of a shard.
   void Restore(const Entries& saved, uint64_t shard, uint64_t num_shards);
-  // A call that fails has still shown its time.
-  void RaiseMaxUpdateTs(int64_t update_ts);
 
  private:
+  void RaiseMaxUpdateTs(int64_t update_ts);
   Entry Fresh() const;
   // The entry of a fid that is there or may come in; else null.
   Entry* ToWrite(int64_t fid, int64_t update_ts, bool admitted);
