@@ -244,19 +244,21 @@ int64_t ConcurrentTable::Lookup(const int64_t* fids, int64_t n, float* embedding
 }
 
 std::string ConcurrentTable::LookupEntry(int64_t fid) const {
-  // The optimizer state lies outside what readers may copy, so this read keeps the shard's writers out.
+  // The optimizer state lies outside what readers may copy, so this read keeps the shard's writers out. A restore may
+  // swap the storage meanwhile; entry numbers mean something in their own storage only.
   EpochManager::Guard guard(epochs_);
   const HashedFid hash = HashFid(fid);
-  TableStorage::Shard& shard = storage()->shard(hash.shard);
+  TableStorage* const storage = this->storage();
+  TableStorage::Shard& shard = storage->shard(hash.shard);
   std::vector<char> bytes;
   uint32_t stamp = 0;
   {
     const std::lock_guard<std::mutex> no_writer(shard.mutex);
     const uint32_t number = shard.index.LocateNow(fid, hash.home).entry;
     if (number != FidIndex::kNoEntry) {
-      const char* at = storage()->slab().At(number);
+      const char* at = storage->slab().At(number);
       bytes.assign(at, at + codec_->entry_bytes());
-      stamp = storage()->slab().StampAt(number)->load(std::memory_order_relaxed);
+      stamp = storage->slab().StampAt(number)->load(std::memory_order_relaxed);
     }
   }
   std::string entry;

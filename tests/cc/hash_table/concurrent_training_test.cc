@@ -156,7 +156,7 @@ TEST(ConcurrentTrainingTest, RestoresBesideTrainingLeaveEveryEntryWhole) {
       }
     } else {
       const StopAtEnd stop_others(&stop);
-      for (int round = 0; round < 20; ++round) Restore(table.get(), Dump(table.get()));
+      for (int round = 0; round < 200; ++round) Restore(table.get(), Dump(table.get()));
     }
   });
   EXPECT_EQ(table->size(), static_cast<uint64_t>(num_keys));
