@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The library's own table without TensorFlow: what separates it from the ops is the ops' overhead.
 #include "benchmarks/tables/floor.h"
-#include "cc/hash_table/distinct_fids.h"
 #include "cc/hash_table/embedding_table.h"
 
 namespace {
@@ -29,26 +28,13 @@ class OwnTable {
     table_->Lookup(fids + begin, end - begin, rows + begin * table_->dim());
   }
 
-  // Fids are split as the op splits them: by hash, so that a fid is always one thread's.
   void Update(const int64_t* fids, int64_t n, const float* gradients, int part) {
-    std::vector<int64_t>& own = fids_[part];
-    std::vector<const float*>& rows = rows_[part];
-    own.resize(n);
-    rows.resize(n);
-    int64_t count = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      own[count] = fids[i];
-      rows[count] = gradients + i * table_->dim();
-      count += monolith::PartOfFid(fids[i], floors::kThreads) == part;
-    }
-    table_->Optimize(own.data(), count, rows.data(), nullptr, &rate_, 0, 0, nullptr);
+    table_->Optimize({fids, n, gradients, nullptr, nullptr, part, floors::kThreads}, {&rate_, 0, 0, nullptr});
   }
 
  private:
   const float rate_;
   std::unique_ptr<monolith::EmbeddingTable> table_;
-  std::vector<int64_t> fids_[floors::kThreads];
-  std::vector<const float*> rows_[floors::kThreads];
 };
 
 }  // namespace

@@ -19,13 +19,6 @@ enum class StepFor {
   kEachFidCountRows,  // the sum of a fid's rows; once a row
 };
 
-struct StepSettings {
-  const float* learning_rates;  // one a slice
-  int64_t update_ts;            // seconds
-  int64_t global_step;
-  AdmissionFilter* filter;  // null: all are admitted
-};
-
 // Takes the optimizer steps of part `part` of `num_parts`; rows of `runs` are gradients.
 void OptimizePart(EmbeddingTable* table, const std::vector<RowRun>& runs, StepFor step_for, int part, int num_parts,
                   const StepSettings& settings);

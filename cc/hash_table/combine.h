@@ -19,20 +19,13 @@ namespace monolith {
 void CombineRows(const CombinePlan& plan, int feature, const EmbeddingTable& table, const FeatureIds& ids,
                  int64_t first_row, int64_t last_row, float* const* outputs);
 
-struct CombineStep {
-  const float* learning_rates;  // one a slice of the table
-  int64_t update_ts;
-  int64_t global_step;
-  AdmissionFilter* filter;
-};
-
 // Takes one optimizer step for each distinct fid of `features`, all of one table, that falls into part `part` of
 // `num_parts`. Its gradient is the sum over all its occurrences, in the order of features, rows and places in a row, so
 // the result is the same bit for bit for any number of parts. Fids beyond the last position of kFirstN, and columns that
 // no slice uses, have gradient 0. An AdmissionFilter counts a fid once.
 // `ids` and `gradients` are indexed by feature and by output. Requires: as CombineRows, and fewer than 2^31 fids.
 void OptimizeCombined(const CombinePlan& plan, const std::vector<int>& features, EmbeddingTable* table,
-                      const std::vector<FeatureIds>& ids, const float* const* gradients, const CombineStep& step,
+                      const std::vector<FeatureIds>& ids, const float* const* gradients, const StepSettings& step,
                       int part, int num_parts);
 
 }  // namespace monolith

@@ -7,6 +7,7 @@
 #include "cc/hash_table/combine.h"
 #include "cc/hash_table/combine_floats.h"
 #include "cc/hash_table/distinct_fids.h"
+#include "cc/hash_table/hashing.h"
 
 namespace monolith {
 namespace {
@@ -153,7 +154,7 @@ class ColumnReader {
 }  // namespace
 
 void OptimizeCombined(const CombinePlan& plan, const std::vector<int>& features, EmbeddingTable* table,
-                      const std::vector<FeatureIds>& ids, const float* const* gradients, const CombineStep& step,
+                      const std::vector<FeatureIds>& ids, const float* const* gradients, const StepSettings& step,
                       int part, int num_parts) {
   const Occurrences occurrences(plan, features, ids, part, num_parts);
   std::vector<ColumnReader> readers;
@@ -181,8 +182,7 @@ void OptimizeCombined(const CombinePlan& plan, const std::vector<int>& features,
       }
       rows[i] = gradient;
     }
-    table->Optimize(fids.data() + begin, n, rows.data(), nullptr, step.learning_rates, step.update_ts, step.global_step,
-                    step.filter);
+    table->Optimize({fids.data() + begin, n, nullptr, rows.data()}, step);
   }
 }
 

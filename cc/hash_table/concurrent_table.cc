@@ -11,6 +11,7 @@
 #include "cc/hash_table/entry_dump.h"
 #include "cc/hash_table/entry_writer.h"
 #include "cc/hash_table/hash_order_scan.h"
+#include "cc/hash_table/optimizer.h"
 #include "cc/hash_table/relaxed_memory.h"
 
 namespace monolith {
@@ -35,13 +36,23 @@ void RaiseTo(std::atomic<int64_t>* highest, int64_t value) {
   }
 }
 
-void PrefetchRow(const float* row, size_t dim) {
-  PrefetchBytes(reinterpret_cast<const char*>(row), sizeof(float) * dim, false);
-}
+// Where the rows of a batch lie.
+class Rows {
+ public:
+  Rows(const Batch& batch, int dim) : batch_(batch), dim_(dim) {}
+  const float* operator[](int64_t i) const {
+    return batch_.row_of != nullptr ? batch_.row_of[i] : batch_.rows + i * dim_;
+  }
+  void Prefetch(int64_t i) const { PrefetchBytes(reinterpret_cast<const char*>((*this)[i]), sizeof(float) * dim_, false); }
+
+ private:
+  const Batch& batch_;
+  const int64_t dim_;
+};
 
 // Requires: the shard's mutex is held.
-void Erase(TableStorage::Shard* shard, const FidIndex::Place& place, uint64_t home) {
-  shard->index.Erase(place, home);
+void Erase(TableStorage::Shard* shard, const FidIndex::Place& place) {
+  shard->index.Erase(place);
   shard->run.Free(place.entry);
   shard->num_keys.store(shard->num_keys.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
 }
@@ -51,20 +62,25 @@ void EraseIfPresent(TableStorage* storage, int64_t fid) {
   TableStorage::Shard& shard = storage->shard(hash.shard);
   const std::lock_guard<std::mutex> writer(shard.mutex);
   const FidIndex::Place place = shard.index.LocateNow(fid, hash.home);
-  if (place.entry != FidIndex::kNoEntry) Erase(&shard, place, hash.home);
+  if (place.entry != FidIndex::kNoEntry) Erase(&shard, place);
 }
 
 // Reads entries without locks, a batch at a time.
 class EntryReader {
  public:
   EntryReader(const EntryCodec& codec, const TableStorage& storage)
-      : codec_(codec), storage_(storage), scratch_((codec.value_bytes() + 7) / 8) {}
+      : codec_(codec),
+        storage_(storage),
+        plain_(codec.values_are_floats()),
+        dim_(codec.dim()),
+        value_bytes_(codec.value_bytes()),
+        scratch_(plain_ ? 0 : (value_bytes_ + 7) / 8) {}
 
   int64_t ReadEach(const int64_t* fids, int64_t n, float* embeddings) {
     int64_t present = 0;
     for (int64_t begin = 0; begin < n; begin += kBlock) {
       const int64_t size = std::min(kBlock, n - begin);
-      present += ReadBlock(fids + begin, size, embeddings + begin * codec_.dim());
+      present += ReadBlock(fids + begin, size, embeddings + begin * dim_);
     }
     return present;
   }
@@ -75,44 +91,59 @@ class EntryReader {
   static constexpr int64_t kBlock = 64;
 
   int64_t ReadBlock(const int64_t* fids, int64_t n, float* embeddings) {
-    HashedFid hashes[kBlock];
     FidIndex::Sighting sightings[kBlock];
+    Bucket* homes[kBlock];
+    const char* values[kBlock];
     for (int64_t i = 0; i < n; ++i) {
-      hashes[i] = HashFid(fids[i]);
-      __builtin_prefetch(IndexOf(hashes[i]).HomeOf(hashes[i].home));
+      const HashedFid hash = HashFid(fids[i]);
+      sightings[i].array = storage_.shard(hash.shard).index.Current();
+      homes[i] = sightings[i].array->HomeOf(hash.home);
+      __builtin_prefetch(homes[i]);
     }
     for (int64_t i = 0; i < n; ++i) {
-      sightings[i] = FidIndex::Find(*IndexOf(hashes[i]).Current(), fids[i], hashes[i].home);
+      sightings[i] = FidIndex::Find(*sightings[i].array, homes[i], fids[i]);
       if (sightings[i].entry == FidIndex::kNoEntry) continue;
-      PrefetchBytes(storage_.slab().At(sightings[i].entry), codec_.value_bytes(), false);
+      values[i] = storage_.slab().At(sightings[i].entry);
+      PrefetchBytes(values[i], value_bytes_, false);
     }
     int64_t present = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      present += Read(fids[i], hashes[i], sightings[i], embeddings + i * codec_.dim());
+    for (int64_t i = 0; i < n; ++i, embeddings += dim_) {
+      present += sightings[i].entry != FidIndex::kNoEntry && Copy(values[i], sightings[i], embeddings)
+                     ? 1
+                     : ReadOne(fids[i], sightings[i], embeddings);
     }
     return present;
   }
 
-  bool Read(int64_t fid, const HashedFid& hash, FidIndex::Sighting sighting, float* embedding) {
-    const FidIndex& index = IndexOf(hash);
+  // Returns whether the copy is whole.
+  bool Copy(const char* value, const FidIndex::Sighting& sighting, float* embedding) {
+    LoadShared(plain_ ? reinterpret_cast<char*>(embedding) : scratch(), value, value_bytes_);
+    if (!sighting.IsValid()) return false;
+    if (!plain_) codec_.Read(scratch(), embedding);
+    return true;
+  }
+
+  // For a key that is absent, or that was changed while it was copied.
+  bool ReadOne(int64_t fid, FidIndex::Sighting sighting, float* embedding) {
+    const HashedFid hash = HashFid(fid);
     while (sighting.entry != FidIndex::kNoEntry) {
-      char* target = codec_.values_are_floats() ? reinterpret_cast<char*>(embedding) : scratch();
-      LoadShared(target, storage_.slab().At(sighting.entry), codec_.value_bytes());
-      if (index.Validate(sighting)) {
-        if (!codec_.values_are_floats()) codec_.Read(scratch(), embedding);
+      const FidIndex::Array& array = *storage_.shard(hash.shard).index.Current();
+      sighting = FidIndex::Find(array, array.HomeOf(hash.home), fid);
+      if (sighting.entry != FidIndex::kNoEntry && Copy(storage_.slab().At(sighting.entry), sighting, embedding)) {
         return true;
       }
-      sighting = FidIndex::Find(*index.Current(), fid, hash.home);
     }
-    std::memset(embedding, 0, sizeof(float) * codec_.dim());
+    std::memset(embedding, 0, sizeof(float) * dim_);
     return false;
   }
 
-  const FidIndex& IndexOf(const HashedFid& hash) const { return storage_.shard(hash.shard).index; }
   char* scratch() { return reinterpret_cast<char*>(scratch_.data()); }
 
   const EntryCodec& codec_;
   const TableStorage& storage_;
+  const bool plain_;  // the value bytes are the embedding
+  const int64_t dim_;
+  const size_t value_bytes_;
   std::vector<uint64_t> scratch_;
 };
 
@@ -266,59 +297,71 @@ std::string ConcurrentTable::LookupEntry(int64_t fid) const {
   return entry;
 }
 
-void ConcurrentTable::Assign(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
-                             AdmissionFilter* filter) {
+void ConcurrentTable::Assign(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) {
   RaiseMaxUpdateTs(update_ts);
-  if (config_.skip_zero_embedding) return AssignSkippingZeros(fids, n, values, update_ts, filter);
+  if (config_.skip_zero_embedding) return AssignSkippingZeros(batch, update_ts, filter);
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
-  const size_t dim = codec_->dim();
+  const Rows rows(batch, codec_->dim());
   EntryWriter(*codec_, storage())
       .WriteEach(
-          fids, n, ClampTime(update_ts), filter, nullptr, [&](int64_t i) { PrefetchRow(values + i * dim, dim); },
-          [&](int64_t i, char* value, char*, bool) { codec_->Assign(values + i * dim, value); });
+          batch, ClampTime(update_ts), filter, [&](int64_t i) { rows.Prefetch(i); },
+          [&](int64_t i, char* value, char*, bool) { codec_->Assign(rows[i], value); });
 }
 
-void ConcurrentTable::AssignSkippingZeros(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
-                                          AdmissionFilter* filter) {
+void ConcurrentTable::AssignSkippingZeros(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) {
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
   EntryWriter writer(*codec_, storage());
-  for (int64_t i = 0; i < n; ++i, values += codec_->dim()) {
-    if (IsZero(values, codec_->dim())) {
-      EraseIfPresent(storage(), fids[i]);
+  const Rows rows(batch, codec_->dim());
+  for (int64_t i = 0; i < batch.n; ++i) {
+    if (PartOfFid(batch.fids[i], batch.num_parts) != batch.part) continue;
+    if (IsZero(rows[i], codec_->dim())) {
+      EraseIfPresent(storage(), batch.fids[i]);
       continue;
     }
-    writer.Write(fids[i], HashFid(fids[i]), ClampTime(update_ts), filter, 1,
-                 [&](char* value, char*, bool) { codec_->Assign(values, value); });
+    writer.Write(batch.fids[i], HashFid(batch.fids[i]), ClampTime(update_ts), filter,
+                 batch.occurrences == nullptr ? 1 : batch.occurrences[i],
+                 [&](char* value, char*, bool) { codec_->Assign(rows[i], value); });
   }
 }
 
-void ConcurrentTable::AssignAdd(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
-                                AdmissionFilter* filter) {
+void ConcurrentTable::AssignAdd(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) {
   RaiseMaxUpdateTs(update_ts);
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
-  const size_t dim = codec_->dim();
+  const Rows rows(batch, codec_->dim());
   EntryWriter(*codec_, storage())
       .WriteEach(
-          fids, n, ClampTime(update_ts), filter, nullptr, [&](int64_t i) { PrefetchRow(values + i * dim, dim); },
-          [&](int64_t i, char* value, char*, bool) { codec_->AssignAdd(values + i * dim, value); });
+          batch, ClampTime(update_ts), filter, [&](int64_t i) { rows.Prefetch(i); },
+          [&](int64_t i, char* value, char*, bool) { codec_->AssignAdd(rows[i], value); });
 }
 
-void ConcurrentTable::Optimize(const int64_t* fids, int64_t n, const float* const* gradients,
-                               const int64_t* occurrences, const float* learning_rates, int64_t update_ts,
-                               int64_t global_step, AdmissionFilter* filter) {
-  WriterGate::Pass pass(gate_);
-  EpochManager::Guard guard(epochs_);
-  EntryWriter(*codec_, storage())
-      .WriteEach(
-          fids, n, ClampTime(update_ts), filter, occurrences,
-          [&](int64_t i) { PrefetchRow(gradients[i], codec_->dim()); },
-          [&](int64_t i, char* value, char* state, bool) {
-            codec_->Optimize(gradients[i], learning_rates, global_step, value, state);
-          });
-  RaiseMaxUpdateTs(update_ts);  // a refused step has none
+template <typename Rows, typename Step>
+void ConcurrentTable::OptimizeWith(const Batch& batch, const StepSettings& settings, const Rows& rows, Step step) {
+  {
+    WriterGate::Pass pass(gate_);
+    EpochManager::Guard guard(epochs_);
+    EntryWriter(*codec_, storage())
+        .WriteEach(
+            batch, ClampTime(settings.update_ts), settings.filter, [&](int64_t i) { rows.Prefetch(i); },
+            [&](int64_t i, char* value, char* state, bool) { step(rows[i], value, state); });
+  }
+  RaiseMaxUpdateTs(settings.update_ts);  // a refused step has none
+}
+
+void ConcurrentTable::Optimize(const Batch& batch, const StepSettings& settings) {
+  const Rows rows(batch, codec_->dim());
+  if (const Optimizer* optimizer = codec_->only_optimizer()) {
+    const StepContext context{settings.learning_rates[0], settings.global_step};
+    OptimizeWith(batch, settings, rows, [=, &context](const float* gradient, char* value, char* state) {
+      optimizer->Step(reinterpret_cast<float*>(value), reinterpret_cast<float*>(state), gradient, context);
+    });
+  } else {
+    OptimizeWith(batch, settings, rows, [&](const float* gradient, char* value, char* state) {
+      codec_->Optimize(gradient, settings.learning_rates, settings.global_step, value, state);
+    });
+  }
 }
 
 void ConcurrentTable::Reinitialize(const int64_t* fids, int64_t n, int64_t now, int32_t* found) {
@@ -326,7 +369,7 @@ void ConcurrentTable::Reinitialize(const int64_t* fids, int64_t n, int64_t now, 
   EpochManager::Guard guard(epochs_);
   EntryWriter(*codec_, storage())
       .WriteEach(
-          fids, n, ClampTime(now), nullptr, nullptr, [](int64_t) {},
+          {fids, n}, ClampTime(now), nullptr, [](int64_t) {},
           [&](int64_t i, char* value, char* state, bool inserted) {
             if (!inserted) codec_->Init(fids[i], value, state);
             found[i] = inserted ? 0 : 1;
@@ -349,7 +392,7 @@ uint64_t ConcurrentTable::Evict(const ExpireConfig& expire) {
         const int64_t fid = bucket->fids[c].load(std::memory_order_relaxed);
         const uint32_t stamp = storage()->slab().StampAt(number)->load(std::memory_order_relaxed);
         if (!IsExpired(expire, fid, stamp, now)) continue;
-        Erase(&shard, {&array, bucket, c, number}, HashFid(fid).home);
+        Erase(&shard, {&array, array.HomeOf(HashFid(fid).home), bucket, number});
         ++evicted;
       }
     }

@@ -40,11 +40,9 @@ class ConcurrentTable : public EmbeddingTable {
 
   int64_t Lookup(const int64_t* fids, int64_t n, float* embeddings) const override;
   std::string LookupEntry(int64_t fid) const override;
-  void Assign(const int64_t* fids, int64_t n, const float* values, int64_t update_ts, AdmissionFilter* filter) override;
-  void AssignAdd(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
-                 AdmissionFilter* filter) override;
-  void Optimize(const int64_t* fids, int64_t n, const float* const* gradients, const int64_t* occurrences,
-                const float* learning_rates, int64_t update_ts, int64_t global_step, AdmissionFilter* filter) override;
+  void Assign(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) override;
+  void AssignAdd(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) override;
+  void Optimize(const Batch& batch, const StepSettings& settings) override;
   void Reinitialize(const int64_t* fids, int64_t n, int64_t now, int32_t* found) override;
   uint64_t Evict(const ExpireConfig& expire) override;
 
@@ -60,8 +58,10 @@ class ConcurrentTable : public EmbeddingTable {
 
   TableStorage* storage() const { return storage_.load(std::memory_order_seq_cst); }
   void RaiseMaxUpdateTs(int64_t update_ts);
-  void AssignSkippingZeros(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
-                           AdmissionFilter* filter);
+  void AssignSkippingZeros(const Batch& batch, int64_t update_ts, AdmissionFilter* filter);
+  // step(gradient, value, state) for every fid of the batch that has or gets an entry.
+  template <typename Rows, typename Step>
+  void OptimizeWith(const Batch& batch, const StepSettings& settings, const Rows& rows, Step step);
 
   const TableConfig config_;
   const std::unique_ptr<EntryCodec> codec_;

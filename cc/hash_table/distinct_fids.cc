@@ -7,10 +7,6 @@ using std::size_t;
 
 namespace monolith {
 
-int PartOfFid(int64_t fid, int num_parts) {
-  return static_cast<int>(((Mix64(static_cast<uint64_t>(fid)) >> 32) * num_parts) >> 32);
-}
-
 DistinctFids::DistinctFids(int64_t expected) {
   size_t cells = 16;
   while (cells < static_cast<size_t>(2 * expected)) cells *= 2;

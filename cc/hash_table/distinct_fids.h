@@ -8,9 +8,6 @@
 
 namespace monolith {
 
-// The part, of `num_parts`, that a fid belongs to when a batch is divided among threads.
-int PartOfFid(int64_t fid, int num_parts);
-
 // The distinct fids of a batch, numbered in the order of their first occurrence: open addressing over 32-bit cells.
 class DistinctFids {
  public:

@@ -24,6 +24,25 @@ class AdmissionFilter {
   virtual bool Admit(int64_t fid, int64_t occurrences) = 0;
 };
 
+// A batch of fids to be written, with a row of floats each.
+struct Batch {
+  const int64_t* fids;
+  int64_t n;
+  const float* rows = nullptr;             // [n, dim]
+  const float* const* row_of = nullptr;    // or, if not null, where the row of each fid is
+  const int64_t* occurrences = nullptr;    // how often each was seen: what the filter counts; null: once
+  int part = 0;                            // a call takes only those fids that belong to part `part` of `num_parts`
+  int num_parts = 1;                       // (PartOfFid): so threads share a batch, and a fid is one thread's
+};
+
+// What an optimizer step takes beside a gradient.
+struct StepSettings {
+  const float* learning_rates;  // one a slice
+  int64_t update_ts;            // seconds
+  int64_t global_step;
+  AdmissionFilter* filter;  // null: all are admitted
+};
+
 // Entries read back from files, gathered beside a table until all of them have arrived. Threads may add to it at once.
 class RestoreBatch {
  public:
@@ -51,18 +70,12 @@ class EmbeddingTable {
   virtual std::string LookupEntry(int64_t fid) const = 0;
 
   // Writes. The first write of an absent fid asks `filter` (null: all are admitted) and initialises the entry before it
-  // is applied. Occurrences of one fid are applied in the batch's order; different fids in an order of the table's own.
-  // `update_ts` is in seconds. `values` are rows [n, dim].
-  virtual void Assign(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
-                      AdmissionFilter* filter) = 0;
-  virtual void AssignAdd(const int64_t* fids, int64_t n, const float* values, int64_t update_ts,
-                         AdmissionFilter* filter) = 0;
+  // is applied. Occurrences of one fid are applied in the batch's order. `update_ts` is in seconds.
+  virtual void Assign(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) = 0;
+  virtual void AssignAdd(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) = 0;
 
-  // One optimizer step for each occurrence, with gradient row gradients[i] of dim floats. `occurrences`, if not
-  // null, says how often fid i was seen: what the filter counts. `learning_rates` has one rate a slice.
-  virtual void Optimize(const int64_t* fids, int64_t n, const float* const* gradients, const int64_t* occurrences,
-                        const float* learning_rates, int64_t update_ts, int64_t global_step,
-                        AdmissionFilter* filter) = 0;
+  // One optimizer step for each occurrence; the rows are gradients.
+  virtual void Optimize(const Batch& batch, const StepSettings& settings) = 0;
 
   // Gives every fid fresh first values and an update time of `now`; found[i] tells whether it was there (1) or not (0).
   virtual void Reinitialize(const int64_t* fids, int64_t n, int64_t now, int32_t* found) = 0;

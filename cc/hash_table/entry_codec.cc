@@ -99,6 +99,10 @@ class TrainingCodec : public EntryCodec {
     }
   }
 
+  const Optimizer* only_optimizer() const override {
+    return num_slices_ == 1 && !needs_global_step_ ? slices_[0].optimizer.get() : nullptr;
+  }
+
   void Save(const char* value, const char* state, uint32_t update_ts, std::string* out) const override {
     EntryDumpWriter writer(out);
     writer.WriteValues(reinterpret_cast<const float*>(value), dim_);

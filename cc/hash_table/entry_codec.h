@@ -18,6 +18,8 @@
 
 namespace monolith {
 
+class Optimizer;
+
 class EntryCodec {
  public:
   virtual ~EntryCodec() = default;
@@ -38,6 +40,9 @@ class EntryCodec {
   // for a negative global_step where it matters.
   virtual void Optimize(const float* gradient, const float* learning_rates, int64_t global_step, char* value,
                         char* state) const = 0;
+
+  // Not null: an optimizer step is this one's, on the whole value and state, with the first learning rate.
+  virtual const Optimizer* only_optimizer() const { return nullptr; }
 
   // Appends the EntryDump of an entry: values, optimizer states, update time.
   virtual void Save(const char* value, const char* state, uint32_t update_ts, std::string* out) const = 0;

@@ -32,16 +32,19 @@ class EntrySlab {
   // when the memory or the numbers are used up. Any thread may call.
   uint32_t AllocateRun(uint32_t count);
 
-  char* At(uint32_t entry) const {
-    const Place place = PlaceOf(entry);
-    return chunks_[place.chunk].load(std::memory_order_acquire) + place.offset * stride_;
-  }
+  struct Entry {
+    char* bytes;
+    std::atomic<uint32_t>* stamp;  // update time
+  };
 
-  std::atomic<uint32_t>* StampAt(uint32_t entry) const {
+  Entry Find(uint32_t entry) const {
     const Place place = PlaceOf(entry);
     char* chunk = chunks_[place.chunk].load(std::memory_order_acquire);
-    return reinterpret_cast<std::atomic<uint32_t>*>(chunk + ChunkEntries(place.chunk) * stride_) + place.offset;
+    auto* stamps = reinterpret_cast<std::atomic<uint32_t>*>(chunk + ChunkEntries(place.chunk) * stride_);
+    return {chunk + place.offset * stride_, stamps + place.offset};
   }
+  char* At(uint32_t entry) const { return Find(entry).bytes; }
+  std::atomic<uint32_t>* StampAt(uint32_t entry) const { return Find(entry).stamp; }
 
   size_t stride() const { return stride_; }
   // Bytes that entries handed out occupy, stamps included.
@@ -84,6 +87,9 @@ class EntryRun {
   // Returns an entry whose bytes are unspecified. `num_keys` is how many the shard has: small shards take short runs.
   // Throws std::bad_alloc when the memory or the numbers are used up.
   uint32_t Allocate(uint64_t num_keys);
+
+  // What Allocate would return next, if that is known; else 0.
+  uint32_t Next() const { return !free_.empty() ? free_.back() : left_ > 0 ? next_ : 0; }
 
   // Gives an entry back. Requires: no index cell refers to it. A reader may still be copying from it; what it copies
   // is then thrown away, for the version it checks has changed.

@@ -34,13 +34,13 @@ void AddOverflow(Bucket* home, const Bucket* end, int change) {
 bool Put(const FidIndex::Array& array, int64_t fid, uint64_t hash, uint32_t entry) {
   Bucket* const home = array.HomeOf(hash);
   for (Bucket* bucket = home; bucket != array.end(); ++bucket) {
-    for (int c = 0; c < kCellsPerBucket; ++c) {
-      if (bucket->entries[c].load(std::memory_order_relaxed) != FidIndex::kNoEntry) continue;
-      AddOverflow(home, bucket, 1);
-      bucket->fids[c].store(fid, std::memory_order_relaxed);
-      bucket->entries[c].store(entry, std::memory_order_release);
-      return true;
-    }
+    const uint32_t empty = bucket->EmptyCells();
+    if (empty == 0) continue;
+    const int cell = __builtin_ctz(empty);
+    AddOverflow(home, bucket, 1);
+    bucket->fids[cell].store(fid, std::memory_order_relaxed);
+    bucket->entries[cell].store(entry, std::memory_order_release);
+    return true;
   }
   return false;
 }
@@ -105,13 +105,12 @@ void FidIndex::Insert(int64_t fid, uint64_t hash, uint32_t entry, uint64_t num_k
   if (num_keys > grow_at_) Rebuild(Current()->num_homes + 1);
 }
 
-void FidIndex::Erase(const Place& place, uint64_t hash) {
-  Bucket* const home = HomeOf(hash);
+void FidIndex::Erase(const Place& place) {
   {
-    const Change change(home);
-    place.bucket->entries[place.cell].store(kNoEntry, std::memory_order_release);
+    const Change change(place.home);
+    place.bucket->entries[place.bucket->CellOf(place.entry)].store(kNoEntry, std::memory_order_release);
   }
-  AddOverflow(home, place.bucket, -1);
+  AddOverflow(place.home, place.bucket, -1);
 }
 
 void FidIndex::Rebuild(uint64_t homes) {
@@ -119,6 +118,7 @@ void FidIndex::Rebuild(uint64_t homes) {
   Array* const old = array_.load(std::memory_order_relaxed);
   while (!CopyAll(*old, *next)) next = NextArray(next->num_homes + 1);
   Publish(std::move(next));
+  old->replaced.store(true, std::memory_order_release);
   epochs_->Retire([old] { delete old; });
 }
 

@@ -18,8 +18,8 @@
 // shards of a table at different times: 19 bytes a key on average (12.8 / 0.8 * 0.4 / ln 1.4), 2.5 moves a key in all.
 //
 // Writing. An index is one shard of a table's, and whoever holds the shard's mutex (table_storage.h) is its only writer.
-// A batch is sorted by shard first, so a mutex is taken once a shard, not once a key, and no write needs an atomic
-// read-modify-write: on x86-64 and AArch64 everything here is ordinary loads and stores.
+// A batch takes the mutexes of all its shards for some thousand keys at a time (entry_writer.h), so none is taken for a key,
+// and no write needs an atomic read-modify-write: on x86-64 and AArch64 everything here is ordinary loads and stores.
 //
 // Reading. The version of a key's *home* bucket stands for that key wherever its cell is, and for its entry.
 //   - The writer sets bit 0 of the home, changes the entry, and clears the bit with the next version.
@@ -27,7 +27,8 @@
 //     bit 0 clear, and the array still the current one; else it starts again.
 //   - A new key appears with the store of its entry number, which follows everything that it leads to.
 //   - Growth copies the array and swaps it, with readers going on in the old one: the first write after it needs the new
-//     one, and every reader checks that the array is current after it has copied. Epochs (epoch.h) free the old array.
+//     one, and every reader checks after its copy that the array has not been
+//     replaced. Epochs (epoch.h) free the old array.
 // A reader waits for one change of one entry at most, never for growth, an eviction or a save.
 //
 // What a reader may see: for every fid the entry as it was at one instant during the call, whole; nothing relates the
@@ -47,20 +48,22 @@
 namespace monolith {
 
 constexpr int kCellsPerBucket = 5;
+#if defined(__clang__)
+#define MONOLITH_UNROLL _Pragma("unroll")
+#else
+#define MONOLITH_UNROLL _Pragma("GCC unroll 8")
+#endif
 
 // The top bits of a fid's hash choose the shard, the rest the home bucket inside it.
-constexpr int kIndexShardBits = 6;
-constexpr int kNumIndexShards = 1 << kIndexShardBits;
-
 struct HashedFid {
   uint32_t shard;
   uint64_t home;
 };
 
-inline HashedFid HashFid(int64_t fid) {
-  const uint64_t hash = Mix64(static_cast<uint64_t>(fid));
+inline HashedFid HashedFidOf(uint64_t hash) {
   return {static_cast<uint32_t>(hash >> (64 - kIndexShardBits)), hash << kIndexShardBits};
 }
+inline HashedFid HashFid(int64_t fid) { return HashedFidOf(Mix64(static_cast<uint64_t>(fid))); }
 
 struct alignas(64) Bucket {
   static constexpr uint32_t kChangingBit = 1u << 0;
@@ -74,20 +77,34 @@ struct alignas(64) Bucket {
 
   bool passed() const { return control.load(std::memory_order_acquire) >= kOverflowUnit; }
 
-  // One bit a cell whose fid is `fid`, empty ones included. No branches: where a key lies is no pattern to predict.
-  uint32_t CellsOf(int64_t fid) const {
-    uint32_t cells = 0;
+  // The entry of `fid` if a cell here holds it, else 0. No branches: where a key lies is no pattern to predict. An empty
+  // cell that still shows the fid adds 0. A number is read before its fid: a cell that changes hands in between shows
+  // another fid, and one that changed away and back has changed the home's version.
+  uint32_t EntryOf(int64_t fid) const {
+    uint32_t entry = 0;
+    MONOLITH_UNROLL
     for (int c = 0; c < kCellsPerBucket; ++c) {
-      cells |= static_cast<uint32_t>(fids[c].load(std::memory_order_relaxed) == fid) << c;
+      const uint32_t number = entries[c].load(std::memory_order_acquire);
+      entry |= fids[c].load(std::memory_order_relaxed) == fid ? number : 0;
+    }
+    return entry;
+  }
+
+  // One bit a cell that is empty. Requires: the caller is the writer.
+  uint32_t EmptyCells() const {
+    uint32_t cells = 0;
+    MONOLITH_UNROLL
+    for (int c = 0; c < kCellsPerBucket; ++c) {
+      cells |= static_cast<uint32_t>(entries[c].load(std::memory_order_relaxed) == 0) << c;
     }
     return cells;
   }
 
-  // The entry of cell `c` if it still belongs to `fid`, else 0. The number is read before the fid is confirmed: a cell
-  // that changed hands in between shows another fid, and one that changed away and back has changed the home's version.
-  uint32_t EntryOf(int c, int64_t fid) const {
-    const uint32_t entry = entries[c].load(std::memory_order_acquire);
-    return fids[c].load(std::memory_order_relaxed) == fid ? entry : 0;
+  // The cell that holds `entry`. Requires: one does, and the caller is the writer.
+  int CellOf(uint32_t entry) const {
+    int cell = 0;
+    while (entries[cell].load(std::memory_order_relaxed) != entry) ++cell;
+    return cell;
   }
 };
 static_assert(sizeof(Bucket) == 64, "a bucket is one cache line");
@@ -108,22 +125,30 @@ class FidIndex {
     const uint64_t num_buckets;  // homes and spares
     PageBuffer memory;
     Bucket* const buckets;
+    std::atomic<bool> replaced{false};  // set before the first write to the array after this one
   };
 
   // Where a key was found; what it says may have changed since, unless the caller is the writer.
   struct Place {
     const Array* array;
-    Bucket* bucket;
-    int cell;
+    Bucket* home;
+    Bucket* bucket;  // that holds the key
     uint32_t entry;  // kNoEntry: absent
   };
 
-  // A reader's view of one key, to be confirmed by Validate after the entry was copied.
+  // A reader's view of one key, to be confirmed after the entry was copied.
   struct Sighting {
     const Array* array;
     const Bucket* home;
     uint32_t control;
     uint32_t entry;  // kNoEntry: absent
+
+    // True if what was copied since is the entry as it stood at one instant.
+    bool IsValid() const {
+      std::atomic_thread_fence(std::memory_order_acquire);
+      return ((home->control.load(std::memory_order_relaxed) ^ control) & Bucket::kVersionMask) == 0 &&
+             !array->replaced.load(std::memory_order_relaxed);
+    }
   };
 
   // `phase` in [0, 1) shifts the sizes at which this shard grows, so that the shards of a table take turns.
@@ -132,43 +157,30 @@ class FidIndex {
   FidIndex(const FidIndex&) = delete;
   FidIndex& operator=(const FidIndex&) = delete;
 
-  // For readers. Requires for all of these: the caller is inside an epoch guard, `hash` is HashFid(fid).home, and
-  // `array` was Current() during the call of the table that it serves.
+  // For readers. Requires for all of these: the caller is inside an epoch guard, `array` was Current() during the call of
+  // the table that it serves, and `home` is its home of the fid.
 
   // Sequentially consistent, as epochs ask: either the retiring writer sees this reader, or the reader the new array.
   const Array* Current() const { return array_.load(std::memory_order_seq_cst); }
 
-  static Place Locate(const Array& array, int64_t fid, uint64_t hash) {
-    Bucket* const home = array.HomeOf(hash);
+  static Place Locate(const Array& array, Bucket* home, int64_t fid) {
     const Bucket* const end = array.end();
     for (Bucket* bucket = home; bucket != end; ++bucket) {
-      for (uint32_t cells = bucket->CellsOf(fid); cells != 0; cells &= cells - 1) {
-        const int cell = __builtin_ctz(cells);
-        const uint32_t entry = bucket->EntryOf(cell, fid);
-        if (entry != kNoEntry) return {&array, bucket, cell, entry};
-      }
+      const uint32_t entry = bucket->EntryOf(fid);
+      if (entry != kNoEntry) return {&array, home, bucket, entry};
       if (!bucket->passed()) break;
     }
-    return {&array, home, 0, kNoEntry};
+    return {&array, home, home, kNoEntry};
   }
 
   // Looks a key up. Waits while its home's writer is inside a change.
-  static Sighting Find(const Array& array, int64_t fid, uint64_t hash) {
-    const Bucket* home = array.HomeOf(hash);
+  static Sighting Find(const Array& array, Bucket* home, int64_t fid) {
     uint32_t control = home->control.load(std::memory_order_acquire);
     if (control & Bucket::kChangingBit) control = AwaitChange(*home);
-    return {&array, home, control, Locate(array, fid, hash).entry};
+    return {&array, home, control, Locate(array, home, fid).entry};
   }
 
-  // True if what was copied since `sighting` is the entry as it stood at one instant.
-  bool Validate(const Sighting& sighting) const {
-    std::atomic_thread_fence(std::memory_order_acquire);
-    const uint32_t control = sighting.home->control.load(std::memory_order_relaxed);
-    return ((control ^ sighting.control) & Bucket::kVersionMask) == 0 &&
-           array_.load(std::memory_order_relaxed) == sighting.array;
-  }
-
-  // For the writer. Requires for all of these: the caller holds the shard's mutex.
+  // For the writer. Requires for all of these: the caller holds the shard's mutex, and `hash` is HashFid(fid).home.
 
   // Keeps readers of a key whose home is `home` from taking what they copy while this lives.
   class Change {
@@ -190,11 +202,9 @@ class FidIndex {
     const uint32_t control_;
   };
 
-  Place LocateNow(int64_t fid, uint64_t hash) const { return Locate(*Current(), fid, hash); }
-  bool IsCurrent(const Place& place, int64_t fid) const {
-    return place.entry != kNoEntry && place.array == Current() &&
-           place.bucket->entries[place.cell].load(std::memory_order_relaxed) == place.entry &&
-           place.bucket->fids[place.cell].load(std::memory_order_relaxed) == fid;
+  Place LocateNow(int64_t fid, uint64_t hash) const {
+    const Array& array = *Current();
+    return Locate(array, array.HomeOf(hash), fid);
   }
   Bucket* HomeOf(uint64_t hash) const { return Current()->HomeOf(hash); }
 
@@ -203,7 +213,7 @@ class FidIndex {
   // which.
   void Insert(int64_t fid, uint64_t hash, uint32_t entry, uint64_t num_keys, bool* inserted);
   // Empties the cell of a key that is present.
-  void Erase(const Place& place, uint64_t hash);
+  void Erase(const Place& place);
   // Grows until `num_keys` fit.
   void Reserve(uint64_t num_keys);
   // Calls visit(fid, entry) for every key whose home is `home`.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "cc/hash_table/hashing.h"
+
 namespace monolith {
 
 int64_t NumRows(const std::vector<RowRun>& runs) {

@@ -17,6 +17,17 @@ inline uint64_t Mix64(uint64_t x) {
   return x;
 }
 
+// The top bits of a fid's hash choose the shard of a table's index that it lies in (table_storage.h).
+constexpr int kIndexShardBits = 6;
+constexpr int kNumIndexShards = 1 << kIndexShardBits;
+
+// The part, of `num_parts`, that a fid belongs to when a batch is divided among threads. A part is whole shards, so that
+// no two threads write to one.
+inline int PartOfHash(uint64_t hash, int num_parts) {
+  return static_cast<int>(((hash >> (64 - kIndexShardBits)) * num_parts) >> kIndexShardBits);
+}
+inline int PartOfFid(int64_t fid, int num_parts) { return PartOfHash(Mix64(static_cast<uint64_t>(fid)), num_parts); }
+
 // The feature field of a version-2 fid: bits 48 to 62; bit 63 is ignored.
 inline uint32_t SlotOfFid(int64_t fid) { return (static_cast<uint64_t>(fid) >> 48) & 0x7FFF; }
 

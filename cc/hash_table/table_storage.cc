@@ -5,7 +5,7 @@ namespace monolith {
 
 TableStorage::TableStorage(size_t entry_bytes, EpochManager* epochs) : slab_((entry_bytes + 7) / 8 * 8) {
   for (int i = 0; i < kNumIndexShards; ++i) {
-    shards_[i] = std::make_unique<Shard>(static_cast<double>(i) / kNumIndexShards, epochs, &slab_);
+    shards_[i].emplace(static_cast<double>(i) / kNumIndexShards, epochs, &slab_);
   }
 }
 

@@ -5,8 +5,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <mutex>
+#include <optional>
 
 #include "cc/hash_table/entry_slab.h"
 #include "cc/hash_table/fid_index.h"
@@ -39,7 +39,7 @@ class TableStorage {
 
  private:
   EntrySlab slab_;
-  std::array<std::unique_ptr<Shard>, kNumIndexShards> shards_;
+  std::array<std::optional<Shard>, kNumIndexShards> shards_;  // made in place: a fid finds its own without a pointer
 };
 
 }  // namespace monolith

@@ -132,7 +132,7 @@ class CombinedOptimizeOp : public CombinedOp {
       TF_RETURN_IF_ERROR(
           RunUnits(ctx, units.size(), std::max<int64_t>(1, ids.num_fids / units.size()) * kCostPerId, [&](int64_t i) {
             const auto& [table, part, num_parts] = units[i];
-            const CombineStep step{rates_of[table->table], update_ts, global_step, resource->filter()};
+            const StepSettings step{rates_of[table->table], update_ts, global_step, resource->filter()};
             OptimizeCombined(*plan_, table->features, &tables.table(table->table), ids.features, gradients.data(), step,
                              part, num_parts);
           }));

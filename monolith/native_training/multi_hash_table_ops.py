@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import abc
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from monolith.native_training import distributed_serving_ops
@@ -110,6 +110,11 @@ def _shared_name(name_suffix: str) -> str:
     raise ValueError(f"the graph has a multi hash table {name!r} already; give this one another name_suffix.")
   meta.name_set.add(name)
   return name
+
+
+def _flat_ids(ids: tf.Tensor) -> tf.Tensor:
+  ids = tf.cast(ids, tf.int64)
+  return ids if ids.shape.rank == 1 else tf.reshape(ids, [-1])
 
 
 class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeHashTable):
@@ -262,9 +267,16 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
       KeyError: there is no such slot.
     """
     self._check_slots(slot_to_id)
-    ragged_id = self.get_ragged_id(slot_to_id)
-    embeddings = self.get_embeddings(ragged_id, self.raw_lookup(ragged_id))
-    return {slot: embeddings[slot] for slot in slot_to_id}
+    if not slot_to_id:
+      return {}
+    tables = self._positions(slot_to_id)
+    embeddings = gen_monolith_ops.monolith_multi_hash_table_lookup_slots(
+      self._handle,
+      [_flat_ids(ids) for ids in slot_to_id.values()],
+      tables=tables,
+      dims=[self._dims[table] for table in tables],
+    )
+    return dict(zip(slot_to_id, embeddings, strict=True))
 
   def lookup_entry(self, slot_to_id: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Reads whole entries: for each slot asked serialized EntryDumps `[n]`, empty where the fid is absent.
@@ -320,8 +332,21 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     Raises:
       KeyError: there is no such slot.
     """
-    ragged_id, flat_grad = self._raw_arguments(slot_to_id_and_grad)
-    return self.raw_apply_gradients(ragged_id, flat_grad, global_step, req_time=req_time, enable_dedup=enable_dedup)
+    self._check_slots(slot_to_id_and_grad)
+    if not slot_to_id_and_grad:
+      return self
+    return self._copy_with(
+      gen_monolith_ops.monolith_multi_hash_table_optimize_slots(
+        self._handle,
+        [_flat_ids(ids) for ids, _ in slot_to_id_and_grad.values()],
+        [tf.cast(gradient, tf.float32) for _, gradient in slot_to_id_and_grad.values()],
+        self.learning_rates(),
+        request_time(req_time),
+        tf.cast(global_step, tf.int64),
+        tables=self._positions(slot_to_id_and_grad),
+        enable_dedup=enable_dedup,
+      )
+    )
 
   def reinitialize(self, slot: str, ids: tf.Tensor) -> tuple[MultiHashTable, tf.Tensor]:
     """Gives fids first values again; beside the table int32 status: 1 existed, 0 inserted, all -1 for no such slot."""
@@ -335,7 +360,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
   def get_ragged_id(self, slot_to_id: Mapping[str, tf.Tensor]) -> tf.RaggedTensor:
     empty = tf.zeros([0], tf.int64)
     rows = [slot_to_id.get(name) for name in self._table_names]
-    rows = [empty if row is None else tf.reshape(tf.cast(row, tf.int64), [-1]) for row in rows]
+    rows = [empty if row is None else _flat_ids(row) for row in rows]
     return concat_1d_tensors(*rows)
 
   def get_flat_value(self, slot_to_value: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -543,6 +568,9 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
           f"multi hash table {self._shared_name!r} has slots {known}, not {slot}; add it to the configs or drop it "
           "from the call."
         )
+
+  def _positions(self, slots: Iterable[str]) -> list[int]:
+    return [self._table_names.index(slot) for slot in slots]
 
   def _raw_arguments(self, slot_to_id_and_value: IdsAndValues) -> tuple[tf.RaggedTensor, tf.Tensor]:
     self._check_slots(slot_to_id_and_value)

@@ -163,7 +163,7 @@ class Play {
       if (used != nullptr && AskedAbout(fid) && !(skips && row == Row(kKindDim, 0))) expected.push_back(fid);
       (oracle_.*map_write)(fid, row, time, used == nullptr || Choosy::Admits(fid));
     }
-    (table_.get()->*table_write)(fids.data(), fids.size(), rows.data(), time, used);
+    (table_.get()->*table_write)({fids.data(), static_cast<int64_t>(fids.size()), rows.data()}, time, used);
     Require(Sorted(filter.asked) == Sorted(expected),
             "the filter was asked about other fids than those that were absent");
     CheckLookup(fids);
@@ -179,7 +179,8 @@ class Play {
     for (const Row& gradient : gradients) rows.push_back(gradient.data());
     Choosy filter, *const used = kind_.trains() && in_.Below(3) == 0 ? &filter : nullptr;
     const auto step = [&] {
-      table_->Optimize(fids.data(), fids.size(), rows.data(), nullptr, rates.data(), time, 1, used);
+      table_->Optimize({fids.data(), static_cast<int64_t>(fids.size()), nullptr, rows.data()},
+                       {rates.data(), time, 1, used});
     };
     if (!kind_.trains()) {
       try {
@@ -254,7 +255,7 @@ class Play {
     const Row row = AnyRow();
     for (int64_t i = 0; i < n; ++i) {
       const int64_t fid = first + i;
-      table_->Assign(&fid, 1, row.data(), time, nullptr);
+      table_->Assign({&fid, 1, row.data()}, time, nullptr);
       oracle_.Assign(fid, row, time, true);
     }
     CheckLookup({first, first + n / 2, first + n - 1, first + n});

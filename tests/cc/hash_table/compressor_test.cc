@@ -172,11 +172,10 @@ TEST(RetrieverTest, OneBitStopsAtTheLargestScale) {
 TEST(RetrieverTest, OneBitLeavesTheCallersGradientAlone) {
   auto table = Training(OneBit(1000), 2);
   const std::vector<float> gradient = {1, 2};
-  const float* row = gradient.data();
   const int64_t fid = 7;
   const float rate = 1;
   Assign(table.get(), {7}, {2, 2});
-  table->Optimize(&fid, 1, &row, nullptr, &rate, 0, 0, nullptr);
+  table->Optimize({&fid, 1, gradient.data()}, {&rate, 0, 0, nullptr});
   EXPECT_THAT(gradient, ElementsAre(1, 2));
   EXPECT_NEAR(Stored(*table, 7), 2 - 0.00706508, 1e-6);
 }

@@ -29,7 +29,7 @@ class FidIndexGrowthTest : public ::testing::Test {
   }
 
   FidIndex::Sighting See(const FidIndex::Array& array, int64_t fid) const {
-    return FidIndex::Find(array, fid, HashFid(fid).home);
+    return FidIndex::Find(array, array.HomeOf(HashFid(fid).home), fid);
   }
 
   EpochManager epochs_;
@@ -46,12 +46,12 @@ TEST_F(FidIndexGrowthTest, TheOldArrayGoesOnAnsweringAndIsNotBelieved) {
   for (size_t i = 0; i < before; ++i) {
     const FidIndex::Sighting sighting = See(old, keys_[i]);
     ASSERT_EQ(sighting.entry, i + 1) << "fid " << keys_[i];
-    ASSERT_FALSE(index_.Validate(sighting)) << "a change after growth would go unseen";
+    ASSERT_FALSE(sighting.IsValid()) << "a change after growth would go unseen";
   }
   for (size_t i = 0; i < keys_.size(); ++i) {
     const FidIndex::Sighting sighting = See(*index_.Current(), keys_[i]);
     ASSERT_EQ(sighting.entry, i + 1) << "fid " << keys_[i];
-    ASSERT_TRUE(index_.Validate(sighting));
+    ASSERT_TRUE(sighting.IsValid());
   }
   for (int64_t fid = -1; fid > -500; --fid) ASSERT_EQ(See(*index_.Current(), fid).entry, FidIndex::kNoEntry);
 }
@@ -60,21 +60,21 @@ TEST_F(FidIndexGrowthTest, AChangeInvalidatesWhatWasSeenBeforeIt) {
   const EpochManager::Guard guard(epochs_);
   Fill(1);
   const FidIndex::Sighting before = See(*index_.Current(), 0);
-  EXPECT_TRUE(index_.Validate(before));
+  EXPECT_TRUE(before.IsValid());
   {
     const FidIndex::Change change(index_.HomeOf(HashFid(0).home));
-    EXPECT_FALSE(index_.Validate(before)) << "during the change";
+    EXPECT_FALSE(before.IsValid()) << "during the change";
   }
-  EXPECT_FALSE(index_.Validate(before)) << "after the change";
-  EXPECT_TRUE(index_.Validate(See(*index_.Current(), 0)));
+  EXPECT_FALSE(before.IsValid()) << "after the change";
+  EXPECT_TRUE(See(*index_.Current(), 0).IsValid());
 }
 
 TEST_F(FidIndexGrowthTest, AnErasedKeyIsAbsentAndItsSightingInvalid) {
   const EpochManager::Guard guard(epochs_);
   Fill(300);
   const FidIndex::Sighting before = See(*index_.Current(), 7);
-  index_.Erase(index_.LocateNow(7, HashFid(7).home), HashFid(7).home);
-  EXPECT_FALSE(index_.Validate(before));
+  index_.Erase(index_.LocateNow(7, HashFid(7).home));
+  EXPECT_FALSE(before.IsValid());
   EXPECT_EQ(See(*index_.Current(), 7).entry, FidIndex::kNoEntry);
   for (size_t i = 0; i < keys_.size(); ++i) {
     EXPECT_EQ(See(*index_.Current(), keys_[i]).entry, i == 7 ? FidIndex::kNoEntry : i + 1);
@@ -94,7 +94,7 @@ TEST_F(FidIndexGrowthTest, ThousandsOfKeysWithOneHomeOverflowAndComeBack) {
   }
   for (size_t i = 0; i < crowd.size(); ++i) EXPECT_EQ(See(*index_.Current(), crowd[i]).entry, i + 1);
   for (size_t i = 0; i < crowd.size(); i += 2) {
-    index_.Erase(index_.LocateNow(crowd[i], HashFid(crowd[i]).home), HashFid(crowd[i]).home);
+    index_.Erase(index_.LocateNow(crowd[i], HashFid(crowd[i]).home));
   }
   for (size_t i = 0; i < crowd.size(); ++i) EXPECT_EQ(See(*index_.Current(), crowd[i]).entry, i % 2 == 0 ? 0 : i + 1);
 }
@@ -107,9 +107,9 @@ TEST(ReadersNeedNoMutexTest, AShardWithAWriterInsideIsRead) {
   const std::lock_guard<std::mutex> writer(shard.mutex);  // as growth, an eviction or a batch holds it
   bool inserted = false;
   shard.index.Insert(5, HashFid(5).home, 1, 1, &inserted);
-  const FidIndex::Sighting sighting = FidIndex::Find(*shard.index.Current(), 5, HashFid(5).home);
+  const FidIndex::Sighting sighting = FidIndex::Find(*shard.index.Current(), shard.index.HomeOf(HashFid(5).home), 5);
   EXPECT_EQ(sighting.entry, 1u);
-  EXPECT_TRUE(shard.index.Validate(sighting));
+  EXPECT_TRUE(sighting.IsValid());
 }
 
 }  // namespace

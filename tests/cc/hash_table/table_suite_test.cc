@@ -198,11 +198,11 @@ TEST_P(AnyTableTest, TheFilterDecidesOverAbsentFids) {
   auto table = Filled({2});
   OddsOnly filter;
   const int64_t fids[] = {1, 2, 4, 4, 1};
-  table->Assign(fids, 5, Rows(Range(5)).data(), 0, &filter);
+  table->Assign({fids, 5, Rows(Range(5)).data()}, 0, &filter);
   EXPECT_THAT(filter.asked, UnorderedElementsAre(1, 4, 4));
   filter.asked.clear();
   const int64_t more[] = {3, 2, 6};
-  table->AssignAdd(more, 3, Rows(Range(3)).data(), 0, &filter);
+  table->AssignAdd({more, 3, Rows(Range(3)).data()}, 0, &filter);
   EXPECT_THAT(filter.asked, UnorderedElementsAre(3, 6));
   EXPECT_EQ(table->size(), 3u);
   EXPECT_THAT(Lookup(*table, {4, 6}), Each(0));

@@ -56,19 +56,18 @@ inline std::vector<float> Lookup(const EmbeddingTable& table, const std::vector<
 
 inline void Assign(EmbeddingTable* table, const std::vector<int64_t>& fids, const std::vector<float>& values,
                    int64_t update_ts = 0) {
-  table->Assign(fids.data(), fids.size(), values.data(), update_ts, nullptr);
+  table->Assign({fids.data(), static_cast<int64_t>(fids.size()), values.data()}, update_ts, nullptr);
 }
 
 inline void AssignAdd(EmbeddingTable* table, const std::vector<int64_t>& fids, const std::vector<float>& values,
                       int64_t update_ts = 0) {
-  table->AssignAdd(fids.data(), fids.size(), values.data(), update_ts, nullptr);
+  table->AssignAdd({fids.data(), static_cast<int64_t>(fids.size()), values.data()}, update_ts, nullptr);
 }
 
 inline void Optimize(EmbeddingTable* table, const std::vector<int64_t>& fids, const std::vector<float>& gradients,
                      const std::vector<float>& rates, int64_t update_ts = 0, int64_t global_step = 0) {
-  std::vector<const float*> rows;
-  for (size_t i = 0; i < fids.size(); ++i) rows.push_back(gradients.data() + i * table->dim());
-  table->Optimize(fids.data(), fids.size(), rows.data(), nullptr, rates.data(), update_ts, global_step, nullptr);
+  table->Optimize({fids.data(), static_cast<int64_t>(fids.size()), gradients.data()},
+                  {rates.data(), update_ts, global_step, nullptr});
 }
 
 inline std::vector<std::string> Dump(EmbeddingTable* table, int part = 0, int num_parts = 1) {
