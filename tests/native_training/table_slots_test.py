@@ -156,8 +156,6 @@ def test_refuses_and_changes_nothing(mistake):
   ],
 )
 def test_a_graph_refuses_when_it_is_made(ids, attributes, message):
-  tables = _tables()
   with tf.Graph().as_default(), pytest.raises(ValueError, match=message):
     handle = tf.compat.v1.placeholder(tf.resource, [])
     gen_monolith_ops.monolith_multi_hash_table_lookup_slots(handle, [tf.zeros(ids, tf.int64)], **attributes)
-  del tables
