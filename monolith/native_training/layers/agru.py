@@ -11,6 +11,7 @@ import tensorflow as tf
 from monolith.core.keras_params import with_params
 from monolith.native_training.layers import _keras
 from monolith.native_training.layers._recurrence import create_ta, scan
+from monolith.native_training.layers.utils import dim_size
 
 __all__ = ["AGRUCell", "create_ta", "dynamic_rnn_with_attention", "static_rnn_with_attention"]
 
@@ -47,8 +48,9 @@ class AGRUCell(tf.keras.layers.Layer):
       r, u = sigmoid([x, s] W_g + b_g)
       c = activation([x, r * s] W_c + b_c)
 
-  and the new state is made of s, u, c and a as `attention_update` says: AGRU lets the score replace the update gate, one
-  number for all units; AUGRU scales the gate by it, so every unit keeps its own pace. Without a score it is a plain GRU.
+  and the new state is made of s, u, c and a as `attention_update` says: AGRU lets the score replace the update gate,
+  one number for all units; AUGRU scales the gate by it, so every unit keeps its own pace. Without a score it is a plain
+  GRU.
 
   Inputs are `cell(x, state, att_score)`: float `[B, in]`, `[B, units]` and `[B, 1]` (or None). The output is a pair of
   one tensor, (new state, new state), `[B, units]` each. The paper has the GRU in its equations 2 to 5, AGRU in 10 and
@@ -184,7 +186,7 @@ def _check_sequences(caller: str, inputs: tf.Tensor, att_scores: tf.Tensor) -> N
 def _first_state(cell: Any, inputs: tf.Tensor, init_state: tf.Tensor | None) -> tf.Tensor:
   if init_state is not None:
     return tf.convert_to_tensor(init_state)
-  batch_size = tf.shape(inputs)[0] if inputs.shape[0] is None else inputs.shape[0]
+  batch_size = dim_size(inputs, 0)
   if hasattr(cell, "get_initial_state"):
     return cell.get_initial_state(batch_size=batch_size, dtype=inputs.dtype)
   return cell.zero_state(batch_size, inputs.dtype)

@@ -124,13 +124,9 @@ def _run_with_unknown_batch(cls, settings, inputs, weights, call):
     outputs = layer(feeds, **call)
     assert all(o.shape[0] is None and None not in o.shape[1:] for o in tf.nest.flatten(outputs))
     session.run([v.assign(w) for v, w in zip(layer.weights, weights, strict=True)])
-    run = (
-      lambda rows: session.run(  # noqa: E731
-        outputs,
-        {f: a[:rows] for f, a in zip(tf.nest.flatten(feeds), tf.nest.flatten(inputs), strict=True)},
-      )
-    )
-    return [w.name for w in layer.weights], [run(rows) for rows in (0, 1, None)]
+    flat = list(zip(tf.nest.flatten(feeds), tf.nest.flatten(inputs), strict=True))
+    batches = [session.run(outputs, {feed: a[:rows] for feed, a in flat}) for rows in (0, 1, None)]
+    return [w.name for w in layer.weights], batches
 
 
 def _assert_nested_close(found, wanted):
