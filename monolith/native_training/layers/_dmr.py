@@ -20,8 +20,8 @@ from monolith.native_training.layers.mlp import make_activations
 class DMR_U2I(tf.keras.layers.Layer):
   """Matches a user's sequence with an item: the user-to-item net of Deep Match to Rank.
 
-  Source: Lyu et al., Deep Match to Rank Model for Personalized Click-Through Rate Prediction, AAAI 2020, equations 3 to
-  6. With x_t the sequence and p_t an embedding of the position,
+  Source: Lyu et al., Deep Match to Rank Model for Personalized Click-Through Rate Prediction, AAAI 2020, the equations
+  of the user-to-item network. With x_t the sequence and p_t an embedding of the position,
 
       alpha = softmax over t of (p_t + x_t W + b) · z
       output = activation((sum of alpha_t x_t) D + d) * item
