@@ -10,7 +10,7 @@ import tensorflow as tf
 from monolith.core.keras_params import with_params
 from monolith.native_training.layers import _keras
 from monolith.native_training.layers._recurrence import scan
-from monolith.native_training.layers._sequence_shapes import query_and_keys
+from monolith.native_training.layers._input_shapes import query_and_keys
 from monolith.native_training.layers.agru import AGRUCell
 
 

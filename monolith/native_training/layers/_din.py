@@ -11,8 +11,8 @@ import tensorflow as tf
 from monolith.core.keras_params import with_params
 from monolith.native_training.layers import _keras, _summaries
 from monolith.native_training.layers import advanced_activations as ad_acts
-from monolith.native_training.layers._sequence_shapes import query_and_keys
-from monolith.native_training.layers.mlp import MLP
+from monolith.native_training.layers._input_shapes import query_and_keys
+from monolith.native_training.layers.mlp import MLP, activation_text
 
 _MODES = ("sum", "elementwise")
 
@@ -160,7 +160,7 @@ class DIN(tf.keras.layers.Layer):
     config = super().get_config()
     config.update(
       hidden_units=list(self.hidden_units),
-      activation=ad_acts.serialize(self.activation),
+      activation=activation_text(self.name, self.activation),
       initializer=tf.keras.initializers.serialize(self.initializer),
       regularizer=tf.keras.regularizers.serialize(self.regularizer),
       mode=self.mode,

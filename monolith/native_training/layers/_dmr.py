@@ -10,10 +10,9 @@ import tensorflow as tf
 
 from monolith.core.keras_params import with_params
 from monolith.native_training.layers import _keras
-from monolith.native_training.layers import advanced_activations as ad_acts
-from monolith.native_training.layers._sequence_shapes import query_and_keys
+from monolith.native_training.layers._input_shapes import query_and_keys
 from monolith.native_training.layers.dense import Dense
-from monolith.native_training.layers.mlp import make_activations
+from monolith.native_training.layers.mlp import activation_text, make_activations
 
 
 @with_params
@@ -118,7 +117,7 @@ class DMR_U2I(tf.keras.layers.Layer):
     config = super().get_config()
     config.update(
       cmp_dim=self.cmp_dim,
-      activation=ad_acts.serialize(self.activation),
+      activation=activation_text(self.name, self.activation),
       initializer=tf.keras.initializers.serialize(self.initializer),
       regularizer=tf.keras.regularizers.serialize(self.regularizer),
     )

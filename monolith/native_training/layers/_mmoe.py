@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from monolith.core.keras_params import extend_as_list, with_params
 from monolith.native_training.layers import advanced_activations as ad_acts
+from monolith.native_training.layers._input_shapes import one_or_two
 from monolith.native_training.layers.mlp import MLP
 
 _GATE_TYPES = ("softmax", "topk", "noise_topk")
@@ -183,15 +184,10 @@ class MMoE(tf.keras.layers.Layer):
 
   def _shapes(self, input_shape: Any) -> tuple[tf.TensorShape, tf.TensorShape]:
     """Returns the shapes of the experts' and the gates' input."""
-    pair = isinstance(input_shape, (list, tuple)) and len(input_shape) == 2 and not isinstance(input_shape[1], int)
-    # A single shape (None, width) is a tuple of two as well, but its second element is a number.
-    shapes = [tf.TensorShape(s) for s in (input_shape if pair else [input_shape] * 2)]
-    if any(s.rank != 2 or s[-1] is None for s in shapes):
-      raise ValueError(
-        f"{self.name}: the input is {input_shape}; pass [B, in], or a pair of it and the gates' [B, gate_in], with "
-        "known widths."
-      )
-    return shapes[0], shapes[1]
+    shapes = one_or_two(self.name, input_shape)
+    if any(s.rank != 2 for s in shapes):
+      raise ValueError(f"{self.name}: the input is {shapes[0]} and {shapes[1]}; pass [B, width], flattened.")
+    return shapes
 
   def build(self, input_shape: Any) -> None:
     of_experts, of_gates = self._shapes(input_shape)

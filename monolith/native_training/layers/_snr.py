@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from monolith.core.keras_params import with_params
 from monolith.native_training.layers import _keras
+from monolith.native_training.layers._input_shapes import shapes_of
 from monolith.native_training.layers._modes import TRAIN, check_mode
 from monolith.native_training.layers.utils import EPSILON
 
@@ -65,7 +66,8 @@ class SNR(tf.keras.layers.Layer):
   type 'trans' and `sum of z_ij x_i` in type 'aver'. Gates are hard concrete variables, which training can close (0) or
   open (1) for good. A route has one gate for the whole batch.
 
-  Input is a list of float tensors `[B, d_in]`; the output is a list of num_out_subnet tensors `[B, out_subnet_dim]`.
+  Input is a list of float tensors `[B, d_in]`, or one; the output is a list of num_out_subnet tensors
+  `[B, out_subnet_dim]`.
 
   In mode 'train' the gates are sampled in every call, otherwise they are what log_alpha says. The expected number of
   open routes, `sum of sigmoid(log_alpha - beta ln(-gamma / zeta))`, is in `losses` in every mode; times a factor of
@@ -127,9 +129,7 @@ class SNR(tf.keras.layers.Layer):
 
   def _in_dim(self, input_shape: Any) -> int:
     """Returns the common width of the inputs."""
-    # The shape of a single tensor is a sequence too, but not of shapes.
-    several = isinstance(input_shape, (list, tuple)) and not any(s is None or isinstance(s, int) for s in input_shape)
-    shapes = [tf.TensorShape(s) for s in input_shape] if several else []
+    shapes = shapes_of(input_shape)
     widths = {s[-1] if s.rank == 2 else None for s in shapes}
     if len(widths) != 1 or None in widths:
       raise ValueError(f"{self.name}: the input is {input_shape}; pass a list of [B, d_in], all of one known width.")
@@ -142,7 +142,7 @@ class SNR(tf.keras.layers.Layer):
     return width
 
   def build(self, input_shape: Any) -> None:
-    self.in_subnet_dim, self.num_in_subnet = self._in_dim(input_shape), len(input_shape)
+    self.in_subnet_dim, self.num_in_subnet = self._in_dim(input_shape), len(shapes_of(input_shape))
     routes = self.num_in_subnet * self.num_out_subnet
     self.log_alpha = self.add_weight(name="log_alpha", shape=[routes, 1], initializer="zeros")
     if self.snr_type == "trans":
@@ -168,7 +168,8 @@ class SNR(tf.keras.layers.Layer):
       u = tf.random.uniform(log_alpha.shape, minval=EPSILON, maxval=1.0, dtype=log_alpha.dtype)
     return hard_concrete_gate(log_alpha, u, self.beta, self.gamma, self.zeta, self.use_ste)
 
-  def call(self, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+  def call(self, inputs: tf.Tensor | Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     if len(inputs) != self.num_in_subnet:
       raise ValueError(f"{self.name}: got {len(inputs)} inputs, but was built for {self.num_in_subnet}.")
     num_in, num_out = self.num_in_subnet, self.num_out_subnet
@@ -184,7 +185,7 @@ class SNR(tf.keras.layers.Layer):
 
   def compute_output_shape(self, input_shape: Any) -> list[tf.TensorShape]:
     self._in_dim(input_shape)
-    return [tf.TensorShape(input_shape[0])[:1].concatenate(self.out_subnet_dim)] * self.num_out_subnet
+    return [shapes_of(input_shape)[0][:1].concatenate(self.out_subnet_dim)] * self.num_out_subnet
 
   def get_config(self) -> dict[str, Any]:
     config = super().get_config()

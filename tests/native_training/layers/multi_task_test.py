@@ -273,7 +273,8 @@ def test_mmoe_instantiate():
     (lambda: MMoE(0, [2], None, num_experts=1), "num_tasks is 0; it must be > 0"),
     (lambda: MMoE(1, [2], None, num_experts=1, gate_type="soft"), "gate_type is 'soft'; it must be one of softmax"),
     (lambda: MMoE(1, [2], None, num_experts=2, gate_type="topk", top_k=3), "top_k is 3; it must be from 1 to the 2"),
-    (lambda: MMoE(1, [2], None, num_experts=2)(tf.ones([2, 3, 4])), r"pass \[B, in\], or a pair"),
+    (lambda: MMoE(1, [2], None, num_experts=2)(tf.ones([2, 3, 4])), r"pass \[B, width\], flattened"),
+    (lambda: MMoE(1, [2], None, num_experts=2)([tf.ones([2, 3])] * 3), r"pass one \[B, width\], or a pair"),
   ],
 )
 def test_mmoe_wrong_arguments(make, message):
@@ -413,6 +414,14 @@ def test_straight_through_in_a_graph(in_graph):
   assert in_graph.run(y).tolist() == [0, 0.25, 1]
 
 
+def test_snr_of_one_input():
+  layer = SNR(2, 3, mode="infer")
+  x = tf.ones([4, 5])
+  np.testing.assert_array_equal(layer(x)[1], layer([x])[1])
+  with pytest.raises(ValueError, match="got 2 inputs, but was built for 1"):
+    layer([x, x])
+
+
 def test_snr_at_full_size(in_graph):
   layer = SNR(3, 128, "aver", mode="infer")
   total = tf.reduce_sum(layer([tf.ones([100, 128])] * 4))
@@ -449,7 +458,7 @@ def test_snr_config_and_params():
     (lambda: SNR(1, 2, mode="predict"), "mode is 'predict'; it must be one of train, eval, infer"),
     (lambda: SNR(1, 2, "aver")([tf.ones([1, 3])]), "the inputs are 3 wide, but out_subnet_dim is 2"),
     (lambda: SNR(1, 2)([tf.ones([1, 3]), tf.ones([1, 4])]), r"pass a list of \[B, d_in\], all of one known width"),
-    (lambda: SNR(1, 2)(tf.ones([1, 3])), r"pass a list of \[B, d_in\]"),
+    (lambda: SNR(1, 2)(tf.ones([1, 3, 4])), r"pass a list of \[B, d_in\]"),
   ],
 )
 def test_snr_wrong_arguments(make, message):
