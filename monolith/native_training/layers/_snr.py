@@ -130,10 +130,9 @@ class SNR(tf.keras.layers.Layer):
   def _in_dim(self, input_shape: Any) -> int:
     """Returns the common width of the inputs."""
     shapes = shapes_of(input_shape)
-    widths = {s[-1] if s.rank == 2 else None for s in shapes}
-    if len(widths) != 1 or None in widths:
+    width = shapes[0][-1] if shapes and shapes[0].rank == 2 else None
+    if width is None or any(s.rank != 2 or s[-1] != width for s in shapes):
       raise ValueError(f"{self.name}: the input is {input_shape}; pass a list of [B, d_in], all of one known width.")
-    width = widths.pop()
     if self.snr_type == "aver" and width != self.out_subnet_dim:
       raise ValueError(
         f"{self.name}: the inputs are {width} wide, but out_subnet_dim is {self.out_subnet_dim}; make them equal for "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Normalization layers."""
+"""Normalization: of batches and rows, and of the gradients of several losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import tensorflow as tf
 
 from monolith.core.keras_params import with_params
 from monolith.native_training.layers import _keras, _summaries
+from monolith.native_training.layers._grad_norm import GradNorm
+from monolith.native_training.layers._layer_norm import LayerNorm
 from monolith.native_training.layers._modes import TRAIN, check_mode
+
+__all__ = ["BatchNorm", "GradNorm", "LayerNorm"]
 
 
 def _constant_initializer(value: Any) -> Any:
