@@ -149,7 +149,10 @@ class LHUCTower(tf.keras.layers.Layer):
     made = make_activations(activations, len(self.output_dims), self.name, self._dtype_policy)
     # The attributes that hold layers, in the order in which Keras lists weights.
     self.extra_layers = [_batch_norm.make(self, "batch_norm")] if enable_batch_normalization else []
-    self.blocks = [self._make_block(i, activation) for i, activation in enumerate(made)]
+    blocks = [self._make_block(i, activation) for i, activation in enumerate(made)]
+    # Flat, since Keras' files hold the layers of lists, but not those of lists in lists.
+    self.block_layers = [layer for block in blocks for layer in block]
+    self._block_sizes = [len(block) for block in blocks]
     self.lhuc_layers = [self._make_gate(i) for i in range(len(self.output_dims))]
     self.activations = made
 
@@ -190,6 +193,12 @@ class LHUCTower(tf.keras.layers.Layer):
       dtype=self._dtype_policy,
       **settings,
     )
+
+  @property
+  def blocks(self) -> list[list[tf.keras.layers.Layer]]:
+    """The layers of the tower itself: for each of `output_dims` dense, batch normalization, activation."""
+    layers = iter(self.block_layers)
+    return [[next(layers) for _ in range(size)] for size in self._block_sizes]
 
   def build(self, input_shape: Any) -> None:
     shape, of_gates = one_or_two(self.name, input_shape)

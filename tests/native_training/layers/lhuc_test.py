@@ -181,6 +181,15 @@ def test_config_keeps_everything():
   assert isinstance(again.lhuc_layers[0].kernel_regularizer, tf.keras.regularizers.L1)
 
 
+def test_keras_files_hold_every_weight(tmp_path, wave):
+  x = wave((4, 3), 1)
+  model = tf.keras.Sequential([LHUCTower([3, 2], [2], ["prelu", "tanh"], enable_batch_normalization=True)])
+  expected = model(x)
+  model.save(tmp_path / "m.keras")
+  again = tf.keras.models.load_model(tmp_path / "m.keras", custom_objects={"LHUCTower": LHUCTower}, compile=False)
+  np.testing.assert_allclose(again(x), expected, atol=1e-6)
+
+
 def test_instantiate():
   p = LHUCTower.params()
   p.output_dims, p.activations, p.initializers = [1, 3, 4, 5], None, tf.initializers.GlorotNormal()
