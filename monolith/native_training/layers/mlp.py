@@ -156,7 +156,7 @@ class MLP(tf.keras.layers.Layer):
         "renorm_clipping": self.batch_normalization_renorm_clipping,
         "renorm_momentum": self.batch_normalization_renorm_momentum,
       }
-    return tf.keras.layers.BatchNormalization(
+    return _keras.BatchNormalization(
       momentum=self.batch_normalization_momentum, name=name, dtype=self._dtype_policy, **renorm
     )
 

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The register: every public layer, activation, loss and dense optimizer, listed once or once a setting.
+
+What is public and not here fails register_test.py. What is here runs through all of the suite; see `cases` for what an
+entry says. Losses of no example are finite, layers take a batch of no rows, optimizers continue from a checkpoint: an
+exception is written down here, with the reason beside it.
+"""
+
+from __future__ import annotations
+
+from conformance.cases import Input, activation, layer
+
+from monolith.native_training import layers
+from monolith.native_training.layers import norms
+
+# Classes that are public for others to derive from, and layers that cannot be called on example inputs alone.
+ABSTRACT: dict[str, str] = {}
+
+# Dense, MLP.
+layer("Dense", lambda: layers.Dense(3), (4, 6))
+layer("Dense-normalized", lambda: layers.Dense(3, "tanh", allow_kernel_norm=True, kernel_norm_trainable=True), (4, 6))
+layer("Dense-rank3", lambda: layers.Dense(3, kernel_regularizer="l2", bias_regularizer="l2"), (4, 5, 6))
+layer("Dense-monitor", lambda: layers.Dense(3, "relu", inactive_relu_monitor=True), (4, 6))
+layer("MLP", lambda: layers.MLP([8, 4, 1], "tanh"), (4, 6))
+layer(
+  "MLP-many", lambda: layers.MLP([8, 4, 4, 3], ["leakyrelu", "prelu", "sigmoid2", "softmax"], ["ones", None]), (4, 6)
+)
+layer(
+  "MLP-batchnorm",
+  lambda: layers.MLP([4, 2], "tanh", enable_batch_normalization=True),
+  (4, 6),
+  call=lambda mlp, x: mlp(x, training=True),
+  mixes_rows=True,
+  no_gradient=["BatchNorm/in/beta", "dense_0/bias"],  # the next normalization takes a shift away
+)
+
+# Norms.
+layer("BatchNorm", lambda: norms.BatchNorm(), (4, 6), mixes_rows=True)
+layer("BatchNorm-rank3", lambda: norms.BatchNorm(regularizer="l2"), (4, 5, 6), mixes_rows=True)
+layer(
+  "BatchNorm-global",
+  lambda: norms.BatchNorm(training_use_global_dist=True, global_dist_momentum=0.9),
+  (4, 6),
+  mixes_rows=True,
+)
+layer("BatchNorm-eval", lambda: norms.BatchNorm(mode="eval"), (4, 6))
+
+# Logits.
+layer("LogitCorrection", lambda: layers.LogitCorrection(), [(4,), Input((4,), 0.1, 1.0)])
+layer("LogitCorrection-bias", lambda: layers.LogitCorrection("sigmoid", True), [(4, 1), Input((4, 1), 0.1, 1.0)])
+layer("LogitCorrection-one", lambda: layers.LogitCorrection(sample_bias=True), (4, 2))
+
+# Activations.
+activation("relu")
+activation("leakyrelu")
+activation("elu")
+activation("prelu")
+activation("thresholdedrelu")
+activation("softmax")
+activation("exponential")
+activation("gelu")
+activation("hard_sigmoid")
+activation("hardsigmoid")
+activation("linear")
+activation("selu")
+activation("sigmoid")
+activation("sigmoid2")
+activation("softplus")
+activation("softsign")
+activation("swish")
+activation("tanh")
