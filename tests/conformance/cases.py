@@ -24,9 +24,8 @@ class Input:
   dtype: str = "float32"
   batched: bool = True
 
-  def draw(self, generator: np.random.Generator, batch: int | None = None) -> np.ndarray:
-    shape = self.shape if batch is None or not self.batched else (batch, *self.shape[1:])
-    values = generator.uniform(self.low, self.high, shape)
+  def draw(self, generator: np.random.Generator) -> np.ndarray:
+    values = generator.uniform(self.low, self.high, self.shape)
     return np.floor(values).astype(self.dtype) if self.dtype.startswith("int") else values.astype(self.dtype)
 
   def spec(self) -> tf.TensorSpec:
@@ -47,16 +46,17 @@ def _map(f: Callable[[Input], Any], spec: Any) -> Any:
   return [_map(f, element) for element in spec] if isinstance(spec, list) else f(spec)
 
 
-def _draw(spec: Input, batch: int | None) -> np.ndarray:
-  full = spec.draw(np.random.default_rng(11))
-  if batch is None or not spec.batched:
-    return full
-  return full[:batch] if batch <= len(full) else spec.draw(np.random.default_rng(11), batch)
-
-
 def draw(spec: Any, batch: int | None = None) -> Any:
-  """Returns arrays for a structure of inputs; the rows of a smaller batch are the first ones of a larger one."""
-  return _map(lambda i: _draw(i, batch), spec)
+  """Returns arrays for a structure of inputs, the same at every call.
+
+  Args:
+    spec: inputs.
+    batch: how many rows to keep of the first ones; None is all.
+  """
+  generator = np.random.default_rng(11)
+  arrays = _map(lambda i: i.draw(generator), spec)
+  cut = lambda i, values: values[:batch] if i.batched else values  # noqa: E731
+  return tf.nest.map_structure(cut, spec, arrays)
 
 
 def specs(spec: Any) -> Any:
@@ -88,7 +88,6 @@ class LossCase:
   function: Callable[..., Any]
   inputs: list[Input]
   differentiable: tuple[int, ...]
-  empty_is_finite: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,13 +150,7 @@ def activation(name: str) -> None:
   layer(name, lambda: advanced_activations.get(name), (4, 6))
 
 
-def loss(
-  id: str,
-  function: Callable[..., Any],
-  inputs: Sequence[Any],
-  differentiable: Sequence[int],
-  empty_is_finite: bool = True,
-) -> None:
+def loss(id: str, function: Callable[..., Any], inputs: Sequence[Any], differentiable: Sequence[int]) -> None:
   """Puts one loss into the register.
 
   Args:
@@ -165,9 +158,8 @@ def loss(
     function: takes the inputs as tensors and returns a scalar.
     inputs: shapes or `Input`s, the batch first.
     differentiable: positions of the inputs that get a gradient which is not 0.
-    empty_is_finite: the loss of no rows is finite.
   """
-  LOSSES.append(LossCase(id, function, _inputs(list(inputs)), tuple(differentiable), empty_is_finite))
+  LOSSES.append(LossCase(id, function, _inputs(list(inputs)), tuple(differentiable)))
 
 
 def optimizer(id: str, build: Callable[[], Any]) -> None:

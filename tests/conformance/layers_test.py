@@ -74,6 +74,10 @@ def test_batch_of_no_rows(case):
       assert empty.shape == (0, *some.shape[1:])
   assert _is_finite([g for g in weights if g is not None]) and _is_finite(layer.get_weights())
   assert _is_finite(layer.losses)
+  # Graphs are optimized, and fused ops have their own mind about empty tensors.
+  function = tf.function(lambda x: runs.differentiate(case, layer, x), input_signature=[cases.specs(case.inputs)])
+  traced, _, _ = function(_inputs(case, 0))
+  assert [t.shape for t in tf.nest.flatten(traced)] == [t.shape for t in tf.nest.flatten(outputs)]
 
 
 def test_batch_of_one_row(case):

@@ -8,10 +8,13 @@ exception is written down here, with the reason beside it.
 
 from __future__ import annotations
 
-from conformance.cases import Input, activation, layer
+from conformance.cases import Input, activation, layer, loss
 
 from monolith.native_training import layers
 from monolith.native_training.layers import norms
+from monolith.native_training.losses import ltr_losses
+from monolith.native_training.losses.batch_softmax_loss import batch_softmax_loss
+from monolith.native_training.losses.inbatch_auc_loss import inbatch_auc_loss
 
 # Classes that are public for others to derive from, and layers that cannot be called on example inputs alone.
 ABSTRACT: dict[str, str] = {}
@@ -69,3 +72,28 @@ activation("softplus")
 activation("softsign")
 activation("swish")
 activation("tanh")
+
+# Losses.
+loss("inbatch_auc_loss", inbatch_auc_loss, [Input((6,), -1, 2, "int32"), (6,)], differentiable=[1])
+loss(
+  "batch_softmax_loss",
+  batch_softmax_loss,
+  [(5, 3), (5, 3), Input((5,), 0, 9), Input((5,), 0.1, 2)],
+  differentiable=[0, 1],
+)
+
+
+def _ranking_loss(key: str) -> None:
+  """A ranking loss: lists of five items with labels -1, for an invalid item, to 2."""
+  loss(key, ltr_losses.make_loss_fn(key, seed=1), [Input((4, 5), -1, 3, "int32"), (4, 5)], differentiable=[1])
+
+
+_ranking_loss("pairwise_hinge_loss")
+_ranking_loss("pairwise_logistic_loss")
+_ranking_loss("pairwise_soft_zero_one_loss")
+_ranking_loss("softmax_loss")
+_ranking_loss("sigmoid_cross_entropy_loss")
+_ranking_loss("mean_squared_loss")
+_ranking_loss("approx_ndcg_loss")
+# Its order of equal labels is random: no two items of a list have one label.
+loss("list_mle_loss", ltr_losses.make_loss_fn("list_mle_loss"), [Input((4, 5), 0, 2), (4, 5)], differentiable=[1])

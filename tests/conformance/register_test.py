@@ -9,7 +9,9 @@ from conformance import cases
 from conformance import register
 
 from monolith.native_training import layers
+from monolith.native_training import losses
 from monolith.native_training.layers import advanced_activations
+from monolith.native_training.losses import ltr_losses
 
 import tensorflow as tf  # isort: skip
 
@@ -40,6 +42,14 @@ def test_no_layer_is_missing():
 
 def test_no_activation_is_missing():
   missing = advanced_activations.ALL_ACTIVATION_NAMES - set(cases.ACTIVATIONS)
+  assert not missing, f"add {sorted(missing)} to tests/conformance/register.py"
+
+
+def test_no_loss_is_missing():
+  functions = {n for m in _modules(losses) for n, v in vars(m).items() if inspect.isfunction(v) and n.endswith("_loss")}
+  keys = {v for k, v in vars(ltr_losses.RankingLossKey).items() if not k.startswith("_")}
+  public = {name for name in functions if not name.startswith("_")} | keys
+  missing = public - {case.id for case in cases.LOSSES}
   assert not missing, f"add {sorted(missing)} to tests/conformance/register.py"
 
 
