@@ -95,7 +95,7 @@ class OptimizerCase:
   """A dense optimizer; see `optimizer`."""
 
   id: str
-  build: Callable[[], Any]
+  build: Callable[[Any], Any]
 
 
 LAYERS: list[LayerCase] = []
@@ -162,6 +162,12 @@ def loss(id: str, function: Callable[..., Any], inputs: Sequence[Any], different
   LOSSES.append(LossCase(id, function, _inputs(list(inputs)), tuple(differentiable)))
 
 
-def optimizer(id: str, build: Callable[[], Any]) -> None:
-  """Puts one dense optimizer, a `tf.compat.v1.train.Optimizer`, into the register."""
+def optimizer(id: str, build: Callable[[Any], Any]) -> None:
+  """Puts one dense optimizer into the register.
+
+  Args:
+    id: class name, with a word on the setting if the class is listed more than once.
+    build: learning rate to `tf.compat.v1.train.Optimizer`; with a rate of 0.05 it is to find a minimum a few units away
+      within some hundred steps.
+  """
   OPTIMIZERS.append(OptimizerCase(id, build))

@@ -8,13 +8,16 @@ exception is written down here, with the reason beside it.
 
 from __future__ import annotations
 
-from conformance.cases import Input, activation, layer, loss
+from conformance.cases import Input, activation, layer, loss, optimizer
 
 from monolith.native_training import layers
 from monolith.native_training.layers import norms
 from monolith.native_training.losses import ltr_losses
 from monolith.native_training.losses.batch_softmax_loss import batch_softmax_loss
 from monolith.native_training.losses.inbatch_auc_loss import inbatch_auc_loss
+from monolith.native_training.optimizers.adamom import AdamomOptimizer
+from monolith.native_training.optimizers.rmsprop import RmspropOptimizer
+from monolith.native_training.optimizers.shampoo import ShampooOptimizer
 
 # Classes that are public for others to derive from, and layers that cannot be called on example inputs alone.
 ABSTRACT: dict[str, str] = {}
@@ -97,3 +100,14 @@ _ranking_loss("mean_squared_loss")
 _ranking_loss("approx_ndcg_loss")
 # Its order of equal labels is random: no two items of a list have one label.
 loss("list_mle_loss", ltr_losses.make_loss_fn("list_mle_loss"), [Input((4, 5), 0, 2), (4, 5)], differentiable=[1])
+
+# Dense optimizers.
+optimizer("AdamomOptimizer", lambda rate: AdamomOptimizer(rate, mom_decay=0.9))
+optimizer("AdamomOptimizer-v2", lambda rate: AdamomOptimizer(rate, mom_decay=0.9, weight_decay=1e-3, use_v2=True))
+optimizer("RmspropOptimizer", lambda rate: RmspropOptimizer(rate, beta1=0.9, beta2=0.9))
+optimizer("RmspropOptimizer-v2", lambda rate: RmspropOptimizer(rate, beta1=0.9, beta2=0.9, use_v2=True))
+optimizer("ShampooOptimizer", lambda rate: ShampooOptimizer(rate, warmup=2, tau_1=2, tau_2=1))
+optimizer(
+  "ShampooOptimizer-cut",
+  lambda rate: ShampooOptimizer(rate, beta_2=0.9, warmup=0, tau_1=1, tau_2=2, eigen_head=1, eigen_tail=1),
+)

@@ -10,6 +10,7 @@ from conformance import register
 
 from monolith.native_training import layers
 from monolith.native_training import losses
+from monolith.native_training import optimizers
 from monolith.native_training.layers import advanced_activations
 from monolith.native_training.losses import ltr_losses
 
@@ -53,6 +54,14 @@ def test_no_loss_is_missing():
   assert not missing, f"add {sorted(missing)} to tests/conformance/register.py"
 
 
+def test_no_optimizer_is_missing():
+  base = tf.compat.v1.train.Optimizer
+  defined = {v for m in _modules(optimizers) for v in vars(m).values() if isinstance(v, type) and issubclass(v, base)}
+  public = {c.__name__ for c in defined if c is not base and "._" not in c.__module__}
+  missing = public - {case.id.split("-")[0] for case in cases.OPTIMIZERS}
+  assert not missing, f"add {sorted(missing)} to tests/conformance/register.py"
+
+
 def test_entries_are_named_once_and_after_their_class():
   for entries in (cases.LAYERS, cases.LOSSES, cases.OPTIMIZERS):
     ids = [case.id for case in entries]
@@ -60,6 +69,8 @@ def test_entries_are_named_once_and_after_their_class():
   for case in cases.LAYERS:
     if case.id not in cases.ACTIVATIONS:
       assert case.id.split("-")[0] == type(case.build()).__name__
+  for case in cases.OPTIMIZERS:
+    assert case.id.split("-")[0] == type(case.build(0.1)).__name__
 
 
 def test_skipped_tests_exist():

@@ -47,9 +47,10 @@ class IdentityLambdaWeight(_LambdaWeight):
 class DCGLambdaWeight(_LambdaWeight):
   """Weighs a pair by how much DCG changes when its items change places.
 
-  With G the gain of a label and D the discount of a rank: `|G_i - G_j| * ((1 - smooth_fraction) * |D(|i - j|) - D(|i - j|
-  + 1)| + smooth_fraction * |D(i) - D(j)|)`. The first is LambdaLoss (Wang et al., "The LambdaLoss Framework for Ranking
-  Metric Optimization", CIKM 2018), the second LambdaMART.
+  With G the gain of a label, D the discount of a rank and s the smooth_fraction, the weight is
+  `|G_i - G_j| * ((1 - s) * |D(|i - j|) - D(|i - j| + 1)| + s * |D(i) - D(j)|)`. The
+  first term is LambdaLoss (Wang et al., "The LambdaLoss Framework for Ranking Metric Optimization", CIKM 2018), the
+  second LambdaMART.
 
   Args:
     topn: ranks beyond it are worth nothing, and a pair needs an item within; None is all.

@@ -15,7 +15,7 @@ _BY_NONZERO_WEIGHTS = tf.compat.v1.losses.Reduction.SUM_BY_NONZERO_WEIGHTS
 
 
 def as_lists(labels: Any, logits: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-  """Returns labels and logits as float32 or float64 `[batch, list]`, with 0 for both in invalid items, and which items are valid.
+  """Returns labels and logits as float32 or float64 `[batch, list]`, both 0 in invalid items, and which are valid.
 
   So nothing that stands in an invalid item's logit, NaN included, reaches a result or a gradient.
 
@@ -132,7 +132,7 @@ def _pairwise_logistic_loss(
 ) -> tf.Tensor:
   """`ln(1 + e^-(s_i - s_j))`, RankNet's (Burges et al., ICML 2005); see `_pairwise_loss`."""
   with tf.name_scope("pairwise_logistic_loss"):
-    # Spelled with an absolute value, the same function would have no gradient where scores are equal, as they first are.
+    # Spelled with an absolute value, the same function has no gradient where scores are equal, as they first are.
     return _pairwise_loss(lambda d: tf.nn.softplus(-d), labels, logits, weights, lambda_weight, lambda_scale, reduction)
 
 

@@ -113,9 +113,9 @@ def reshape_first_ndims(tensor: Any, first_ndims: int, new_shape: Any) -> Any:
 def approx_ranks(logits: Any, alpha: float = 10.0, is_valid: tf.Tensor | None = None) -> tf.Tensor:
   """Returns smooth ranks, from 1: `rank_i = 0.5 + sum over j of sigmoid(alpha * (s_j - s_i))`.
 
-  Source: Qin, Liu and Li, "A general approximation framework for direct optimization of information retrieval measures",
-  Information Retrieval 13 (2010), equation 9; j runs over i too, whose sigmoid is 0.5. Takes memory for `[batch, list,
-  list]`.
+  Source: Qin, Liu and Li, "A general approximation framework for direct optimization of information retrieval
+  measures", Information Retrieval 13 (2010), equation 9; j runs over i too, whose sigmoid is 0.5.
+  Takes memory for `[batch, list, list]`.
 
   Args:
     logits: float `[batch, list]`.

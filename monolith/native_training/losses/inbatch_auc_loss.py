@@ -34,8 +34,8 @@ def inbatch_auc_loss(label: Any, logit: Any, neg_weight: float = 1.0) -> tf.Tens
     float32 scalar; 0 where one of the sides is empty.
 
   Raises:
-    InvalidArgumentError: `neg_weight` is out of range, or the sizes differ; in a graph, where they are known, the latter
-      is a ValueError.
+    InvalidArgumentError: `neg_weight` is out of range, or the sizes differ; where a graph knows them, the latter is a
+      ValueError.
 
   Example:
 

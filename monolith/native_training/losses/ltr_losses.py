@@ -127,7 +127,8 @@ def make_loss_fn(
   Example:
 
   >>> loss_fn = make_loss_fn(RankingLossKey.PAIRWISE_HINGE_LOSS)
-  >>> loss = loss_fn(labels=[[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]], logits=[[0.2, 0.5, 0.1], [0.3, -0.4, 0.9]], features={})
+  >>> labels = [[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]]
+  >>> loss = loss_fn(labels, logits=[[0.2, 0.5, 0.1], [0.3, -0.4, 0.9]], features={})
   >>> print(f"{loss.numpy():.3f}")
   1.725
   """

@@ -73,40 +73,40 @@ _WIDE_ITEM_WEIGHTS = np.random.default_rng(6).uniform(0.2, 2, (4, 5)).astype(np.
 _WIDE_LIST_WEIGHTS = np.array([[1], [0.5], [3], [2]], np.float32)
 
 _CASES = {
-  "hinge": ("pairwise_hinge_loss", {}, lambda l, s, w: twins.pairwise(twins.hinge, l, s, w)),
-  "logistic": ("pairwise_logistic_loss", {}, lambda l, s, w: twins.pairwise(twins.logistic, l, s, w)),
-  "zero one": ("pairwise_soft_zero_one_loss", {}, lambda l, s, w: twins.pairwise(twins.soft_zero_one, l, s, w)),
+  "hinge": ("pairwise_hinge_loss", {}, lambda y, s, w: twins.pairwise(twins.hinge, y, s, w)),
+  "logistic": ("pairwise_logistic_loss", {}, lambda y, s, w: twins.pairwise(twins.logistic, y, s, w)),
+  "zero one": ("pairwise_soft_zero_one_loss", {}, lambda y, s, w: twins.pairwise(twins.soft_zero_one, y, s, w)),
   "logistic ndcg": (
     "pairwise_logistic_loss",
     {"lambda_weight": _NDCG()},
-    lambda l, s, w: twins.pairwise(twins.logistic, l, s, w, twins.ndcg_pair_weight),
+    lambda y, s, w: twins.pairwise(twins.logistic, y, s, w, twins.ndcg_pair_weight),
   ),
   "hinge ndcg top 2": (
     "pairwise_hinge_loss",
     {"lambda_weight": _NDCG(2, 0.3)},
-    lambda l, s, w: twins.pairwise(twins.hinge, l, s, w, lambda *a: twins.ndcg_pair_weight(*a, 2, 0.3)),
+    lambda y, s, w: twins.pairwise(twins.hinge, y, s, w, lambda *a: twins.ndcg_pair_weight(*a, 2, 0.3)),
   ),
   "logistic unscaled": (
     "pairwise_logistic_loss",
     {"lambda_weight": _NDCG(), "extra_args": {"lambda_scale": False}},
-    lambda l, s, w: twins.pairwise(twins.logistic, l, s, w, twins.ndcg_pair_weight, scale=False),
+    lambda y, s, w: twins.pairwise(twins.logistic, y, s, w, twins.ndcg_pair_weight, scale=False),
   ),
   "identity": (
     "pairwise_logistic_loss",
     {"lambda_weight": ltr_losses.IdentityLambdaWeight()},
-    lambda l, s, w: twins.pairwise(twins.logistic, l, s, w, lambda *a: 1.0),
+    lambda y, s, w: twins.pairwise(twins.logistic, y, s, w, lambda *a: 1.0),
   ),
   "softmax": ("softmax_loss", {}, twins.softmax),
-  "softmax ndcg": ("softmax_loss", {"lambda_weight": _NDCG()}, lambda l, s, w: twins.softmax(l, s, w, True)),
+  "softmax ndcg": ("softmax_loss", {"lambda_weight": _NDCG()}, lambda y, s, w: twins.softmax(y, s, w, True)),
   "sigmoid": ("sigmoid_cross_entropy_loss", {}, twins.sigmoid_cross_entropy),
   "squared": ("mean_squared_loss", {}, twins.mean_squared),
   "list mle": ("list_mle_loss", {}, twins.list_mle),
   "p list mle": (
     "list_mle_loss",
     {"lambda_weight": ltr_losses.create_p_list_mle_lambda_weight(5)},
-    lambda l, s, w: twins.list_mle(l, s, w, lambda rank: 2.0 ** (5 - rank) - 1),
+    lambda y, s, w: twins.list_mle(y, s, w, lambda rank: 2.0 ** (5 - rank) - 1),
   ),
-  "approx ndcg": ("approx_ndcg_loss", {"extra_args": {"alpha": 3.0}}, lambda l, s, w: twins.approx_ndcg(l, s, w, 3.0)),
+  "approx ndcg": ("approx_ndcg_loss", {"extra_args": {"alpha": 3.0}}, lambda y, s, w: twins.approx_ndcg(y, s, w, 3.0)),
 }
 
 
@@ -128,10 +128,10 @@ def test_equals_the_published_formula_and_its_derivative(mode, weighted, case):
 @pytest.mark.parametrize(
   "reduction, expected",
   [
-    (_REDUCTION.SUM, lambda l, w: (l * w).sum()),
-    (_REDUCTION.MEAN, lambda l, w: (l * w).sum() / w.sum()),
-    (_REDUCTION.SUM_OVER_BATCH_SIZE, lambda l, w: (l * w).sum() / l.size),
-    (_REDUCTION.SUM_OVER_NONZERO_WEIGHTS, lambda l, w: (l * w).sum() / np.count_nonzero(w)),
+    (_REDUCTION.SUM, lambda y, w: (y * w).sum()),
+    (_REDUCTION.MEAN, lambda y, w: (y * w).sum() / w.sum()),
+    (_REDUCTION.SUM_OVER_BATCH_SIZE, lambda y, w: (y * w).sum() / y.size),
+    (_REDUCTION.SUM_OVER_NONZERO_WEIGHTS, lambda y, w: (y * w).sum() / np.count_nonzero(w)),
   ],
 )
 def test_reductions(reduction, expected):

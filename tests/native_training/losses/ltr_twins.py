@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorFlow Ranking's losses from their published formulas, one list and one pair at a time, in float64.
 
-Every function takes labels and scores `[batch, list]` (a negative label is invalid) and weights that broadcast to them, and
-returns (losses, weights) as flat lists; `reduce_nonzero` makes one number of them.
+Every function takes labels and scores `[batch, list]` (a negative label is invalid) and weights that broadcast to them,
+and returns (losses, weights) as flat lists; `reduce_nonzero` makes one number of them.
 """
 
 import itertools
