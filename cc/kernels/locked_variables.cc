@@ -14,10 +14,14 @@ namespace {
 using ::tensorflow::Tensor;
 using ::tensorflow::Var;
 
+absl::Status NotInitialized(const std::string& what) {
+  return absl::FailedPreconditionError(absl::StrCat(what, " is not initialized; run its initializer first."));
+}
+
 absl::Status CheckVariable(const Var& variable, const Tensor& tensor, const std::string& what,
                            const ::tensorflow::TensorShape& like) {
   if (!variable.is_initialized || !tensor.IsInitialized()) {
-    return absl::FailedPreconditionError(absl::StrCat(what, " is not initialized; run its initializer first."));
+    return NotInitialized(what);
   }
   if (tensor.dtype() != ::tensorflow::DT_FLOAT) {
     return absl::InvalidArgumentError(
@@ -56,7 +60,9 @@ absl::Status LockedVariables::Lock(::tensorflow::OpKernelContext* ctx, const std
   std::vector<Var*> ordered;
   variables_.resize(names.size());
   for (size_t i = 0; i < names.size(); ++i) {
-    TF_RETURN_IF_ERROR(::tensorflow::LookupResource(ctx, ::tensorflow::HandleFromInput(ctx, i), &variables_[i]));
+    const absl::Status found = ::tensorflow::LookupResource(ctx, ::tensorflow::HandleFromInput(ctx, i), &variables_[i]);
+    if (absl::IsNotFound(found)) return NotInitialized(absl::StrCat(op, ": variable ", names[i]));
+    TF_RETURN_IF_ERROR(found);
     ordered.push_back(variables_[i].get());
   }
   std::sort(ordered.begin(), ordered.end(), [](Var* a, Var* b) { return a->mu() < b->mu(); });

@@ -11,8 +11,8 @@ import tensorflow as tf
 class DenseOnlyOptimizer(tf.compat.v1.train.Optimizer):
   """Base of optimizers of float32 resource variables that have `_resource_apply_dense` alone.
 
-  A sparse gradient, as `tf.gather` gives to a variable, is filled up with zeros: rows that a batch has not read move on by
-  their momentum, as with TensorFlow's own Adam. For tables too large for that there are the hash tables.
+  A sparse gradient, as `tf.gather` gives to a variable, is filled up with zeros: rows that a batch has not read move
+  on by their momentum, as with TensorFlow's own Adam. For tables too large for that there are the hash tables.
   """
 
   def _valid_dtypes(self) -> set[tf.DType]:

@@ -19,8 +19,8 @@ def eigen_inverse_root(
   """Returns an approximation of `mat^(-1/p)` that keeps some eigenvectors only.
 
   The root is about `vectors · diag(values) · vectorsᵀ + offset · I`. It keeps the `head` smallest eigenvalues above the
-  damping, whose roots are the largest, and the `tail` largest; those between share their mean root, the offset, which is
-  taken off the others' roots.
+  damping, whose roots are the largest, and the `tail` largest; those between share their mean root, the offset, which
+  is taken off the others' roots.
 
   Args:
     mat: float `[n, n]`, symmetric.
