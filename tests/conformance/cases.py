@@ -98,9 +98,20 @@ class OptimizerCase:
   build: Callable[[Any], Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class InitializerCase:
+  """An initializer of table slices; see `initializer`."""
+
+  id: str
+  build: Callable[[], Any]
+  low: float
+  high: float
+
+
 LAYERS: list[LayerCase] = []
 LOSSES: list[LossCase] = []
 OPTIMIZERS: list[OptimizerCase] = []
+INITIALIZERS: list[InitializerCase] = []
 ACTIVATIONS: list[str] = []
 
 
@@ -171,3 +182,15 @@ def optimizer(id: str, build: Callable[[Any], Any]) -> None:
       within some hundred steps.
   """
   OPTIMIZERS.append(OptimizerCase(id, build))
+
+
+def initializer(id: str, build: Callable[[], Any], low: float, high: float) -> None:
+  """Puts one initializer of table slices into the register.
+
+  Args:
+    id: class name.
+    build: makes it.
+    low: the least first value.
+    high: the largest one; above `low`, first values are random and differ between fids.
+  """
+  INITIALIZERS.append(InitializerCase(id, build, low, high))

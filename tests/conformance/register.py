@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The register: every public layer, activation, loss and dense optimizer, listed once or once a setting.
+"""The register: every public layer, activation, initializer, loss and dense optimizer, once or once a setting.
 
 What is public and not here fails register_test.py. What is here runs through all of the suite; see `cases` for what an
 entry says. Losses of no example are finite, layers take a batch of no rows, optimizers continue from a checkpoint: an
@@ -8,8 +8,9 @@ exception is written down here, with the reason beside it.
 
 from __future__ import annotations
 
-from conformance.cases import Input, activation, layer, loss, optimizer
+from conformance.cases import Input, activation, initializer, layer, loss, optimizer
 
+from monolith.native_training import entry
 from monolith.native_training import layers
 from monolith.native_training.layers import norms
 from monolith.native_training.losses import ltr_losses
@@ -111,3 +112,9 @@ optimizer(
   "ShampooOptimizer-cut",
   lambda rate: ShampooOptimizer(rate, beta_2=0.9, warmup=0, tau_1=1, tau_2=2, eigen_head=1, eigen_tail=1),
 )
+
+# Initializers of table slices.
+initializer("ZerosInitializer", lambda: entry.ZerosInitializer(), 0, 0)
+initializer("ConstantsInitializer", lambda: entry.ConstantsInitializer(0.25), 0.25, 0.25)
+initializer("RandomUniformInitializer", lambda: entry.RandomUniformInitializer(-0.5, 1.5), -0.5, 1.5)
+initializer("BatchSoftmaxInitializer", lambda: entry.BatchSoftmaxInitializer(3.0), 3, 3)

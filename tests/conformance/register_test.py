@@ -8,6 +8,7 @@ import pkgutil
 from conformance import cases
 from conformance import register
 
+from monolith.native_training import entry
 from monolith.native_training import layers
 from monolith.native_training import losses
 from monolith.native_training import optimizers
@@ -62,8 +63,14 @@ def test_no_optimizer_is_missing():
   assert not missing, f"add {sorted(missing)} to tests/conformance/register.py"
 
 
+def test_no_initializer_is_missing():
+  public = {n for n, v in vars(entry).items() if isinstance(v, type) and issubclass(v, entry.Initializer)}
+  missing = public - {"Initializer"} - {case.id for case in cases.INITIALIZERS}
+  assert not missing, f"add {sorted(missing)} to tests/conformance/register.py"
+
+
 def test_entries_are_named_once_and_after_their_class():
-  for entries in (cases.LAYERS, cases.LOSSES, cases.OPTIMIZERS):
+  for entries in (cases.LAYERS, cases.LOSSES, cases.OPTIMIZERS, cases.INITIALIZERS):
     ids = [case.id for case in entries]
     assert len(ids) == len(set(ids))
   for case in cases.LAYERS:
@@ -71,6 +78,8 @@ def test_entries_are_named_once_and_after_their_class():
       assert case.id.split("-")[0] == type(case.build()).__name__
   for case in cases.OPTIMIZERS:
     assert case.id.split("-")[0] == type(case.build(0.1)).__name__
+  for case in cases.INITIALIZERS:
+    assert case.id == type(case.build()).__name__
 
 
 def test_skipped_tests_exist():

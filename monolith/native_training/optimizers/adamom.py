@@ -22,8 +22,8 @@ class AdamomOptimizer(DenseOnlyOptimizer):
       var -= learning_rate * m / sqrt(v / c + epsilon)
 
   `v / c` is the mean of the squares that have not faded, without a bias to correct; with `ada_decay` 1 it is the mean
-  over all steps, where Adagrad (Duchi et al., https://jmlr.org/papers/v12/duchi11a.html) has the sum. The momentum starts
-  at 0, so the first steps are short.
+  over all steps, where Adagrad (Duchi et al., https://jmlr.org/papers/v12/duchi11a.html) has the sum. The momentum
+  starts at 0, so the first steps are short.
 
   Slots, zeros of the variable's shape, are named `<variable>/Adamom/m`, `v` and `c`.
 
