@@ -150,7 +150,7 @@ class ShampooOptimizer(DenseOnlyOptimizer):
     self._eigen_tail = eigen_tail
     self._damping_epsilon = damping_epsilon
     self._given_step: Any = None
-    self._step: tf.Tensor | None = None
+    self._step: Any = None
     self._learning_rate_tensor: tf.Tensor | None = None
 
   def apply_gradients(self, grads_and_vars: Any, global_step: Any = None, name: str | None = None) -> Any:
