@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ops that layers stand on, with their gradients: FFM, feature insight, and counting of fids.
 
-The op library also names ops for searching architectures (gates that are sampled, masks of embedding widths). Nobody has
-published what they compute, so there are none here.
+ByteDance's Monolith also declares ops for searching architectures (BernoulliGate, DiscreteGate, DiscreteTruncatedGate,
+NasArchWeight, BinaryMaskToSlotWeight, SegmentDiscreteGate). What they compute was never published, so they are not
+here.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def feature_insight(
     raise ValueError(f"feature_insight: weight is {weight.shape}; it must be a matrix whose width is known.")
   if any(n not in (None, sum(sizes)) for n in (input_embedding.shape[-1], weight.shape[0])):
     raise ValueError(
-      f"feature_insight: segment_sizes add up to {sum(sizes)}, but input_embedding is {input_embedding.shape} and weight "
-      f"{weight.shape}; the columns of the one and the rows of the other must be that many."
+      f"feature_insight: segment_sizes add up to {sum(sizes)}, but input_embedding is {input_embedding.shape} and "
+      f"weight {weight.shape}; the columns of the one and the rows of the other must be that many."
     )
   out = gen_monolith_ops.feature_insight(input=input_embedding, weight=weight, segment_sizes=sizes)
   if not aggregate:
