@@ -13,6 +13,7 @@ from monolith.native_training.layers._keras import keras_layers
 from monolith.native_training.layers.advanced_activations import *  # noqa: F403
 from monolith.native_training.layers.dense import Dense
 from monolith.native_training.layers.feature_cross import CAN, CIN, DCN, FFM, AllInt, CDot, GroupInt
+from monolith.native_training.layers.feature_trans import AutoInt, SeNet, iRazor
 from monolith.native_training.layers.logit_correction import LogitCorrection
 from monolith.native_training.layers.mlp import MLP
 from monolith.native_training.layers.utils import DCNType, MergeType, merge_tensor_list
@@ -20,6 +21,7 @@ from monolith.native_training.layers.utils import DCNType, MergeType, merge_tens
 __all__ = ["DCNType", "Dense", "LogitCorrection", "MLP", "MergeType", "keras_layers", "merge_tensor_list"]
 __all__ += _activations.__all__
 __all__ += ["AllInt", "CAN", "CDot", "CIN", "DCN", "FFM", "GroupInt"]
+__all__ += ["AutoInt", "SeNet", "iRazor"]
 
 # What Keras has and this package does not replace.
 _KERAS = sorted({name for name in dir(tf.keras.layers) if not name.startswith("_")} - set(__all__))

@@ -18,7 +18,7 @@ class CDot(tf.keras.layers.Layer):
   """Inner products of n features with p mixtures of them, where an MLP sees the mixtures first.
 
   With X the input and C the MLP's output for `flatten(Xᵀ · project_weight)`: `concat([flatten(X · C), flatten(C)])`,
-  where the first C is read as `[B, k, p]`. It is the compressed form of the inner products of DLRM (Naumov et al., 2019,
+  where the first C is read as `[B, k, p]`. It compresses the inner products of DLRM (Naumov et al., 2019,
   https://arxiv.org/abs/1906.00091), with a learned tower in between.
 
   Input shape: float `[B, n, k]`.
@@ -59,7 +59,7 @@ class CDot(tf.keras.layers.Layer):
     self.activation = tf.keras.activations.get(activation)
     self.initializer = _keras.get_initializer(initializer, "glorot_normal")
     self.regularizer = tf.keras.regularizers.get(regularizer)
-    self.compress_tower: MLP | None = None
+    self.compress_tower: Any = None
 
   def build(self, input_shape: Any) -> None:
     num_feature, dim = _shapes.known_dims(self.name, input_shape, 3, "[B, num_feature, dim]")

@@ -90,7 +90,7 @@ class GroupInt(tf.keras.layers.Layer):
 
   def _make_attention(self) -> MLP:
     return MLP(
-      self.attention_units,
+      self.attention_units or [],
       activations=self.activation,
       initializers=self.initializer,
       kernel_regularizer=self.regularizer,
