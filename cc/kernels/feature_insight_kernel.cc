@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_join.h"
 #include "cc/kernels/layer_inputs.h"
+#include "cc/kernels/partial_sums.h"
 #include "cc/kernels/run_units.h"
 #include "cc/layers/feature_insight.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -20,12 +21,6 @@ using ::tensorflow::Tensor;
 using ::tensorflow::TensorShape;
 
 constexpr int64_t kRowsPerUnit = 64;
-constexpr int64_t kFloatsPerUnit = 4096;
-constexpr double kCostPerProduct = 0.1;  // ns
-
-int64_t CostOfProducts(int64_t rows, int64_t products) {
-  return static_cast<int64_t>(kCostPerProduct * static_cast<double>(rows) * static_cast<double>(products)) + 1;
-}
 
 class FeatureInsightOpBase : public OpKernel {
  public:
@@ -97,23 +92,16 @@ class FeatureInsightGradOp : public FeatureInsightOpBase {
  private:
   absl::Status Run(OpKernelContext* ctx, const layers::FeatureInsight& insight, int64_t batch, float* input_grad,
                    float* weight_grad) const {
-    const int64_t num_chunks = insight.NumChunks(batch), size = insight.weight_size();
-    Tensor transposed, partials;
-    TF_RETURN_IF_ERROR(ctx->allocate_temp(DT_FLOAT, TensorShape({size}), &transposed));
-    TF_RETURN_IF_ERROR(ctx->allocate_temp(DT_FLOAT, TensorShape({num_chunks, size}), &partials));
+    Tensor transposed;
+    TF_RETURN_IF_ERROR(ctx->allocate_temp(DT_FLOAT, TensorShape({insight.weight_size()}), &transposed));
     float* turned = transposed.flat<float>().data();
-    float* parts = partials.flat<float>().data();
     const float* grad = ctx->input(0).flat<float>().data();
     const float* input = ctx->input(1).flat<float>().data();
     insight.TransposeWeight(ctx->input(2).flat<float>().data(), turned);
+    const int64_t num_chunks = insight.num_chunks(batch), size = insight.weight_size();
     const int64_t cost = CostOfProducts(batch / num_chunks + 1, 2 * size);
-    TF_RETURN_IF_ERROR(RunUnits(ctx, num_chunks, cost, [&](int64_t chunk) {
-      insight.ChunkGradient(chunk, batch, grad, input, turned, input_grad, parts + chunk * size);
-    }));
-    const int64_t num_sums = (size + kFloatsPerUnit - 1) / kFloatsPerUnit;
-    return RunUnits(ctx, num_sums, CostOfProducts(num_chunks, kFloatsPerUnit), [&](int64_t unit) {
-      const int64_t begin = unit * kFloatsPerUnit;
-      layers::SumPartials(parts, num_chunks, size, begin, std::min(begin + kFloatsPerUnit, size), weight_grad);
+    return RunPartialSums(ctx, num_chunks, cost, size, weight_grad, [&](int64_t chunk, float* partial) {
+      insight.ChunkGradient(chunk, batch, grad, input, turned, input_grad, partial);
     });
   }
 

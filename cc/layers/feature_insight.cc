@@ -9,9 +9,7 @@
 namespace monolith::layers {
 namespace {
 
-constexpr int64_t kRowsPerBlock = 64;  // of the batch: what the products of a segment touch stays in the near cache
-constexpr int64_t kRowsPerChunk = 128;
-constexpr int64_t kMostChunks = 16;
+constexpr int64_t kRowsPerBlock = 32;  // of the batch: what the products of a segment touch stays in the near cache
 
 struct ForwardLoop {
   const std::vector<int64_t>& begins;
@@ -63,31 +61,6 @@ struct GradientLoop {
   }
 };
 
-struct SumLoop {
-  const float* partials;
-  int64_t num_partials;
-  int64_t size;
-  int64_t begin;
-  int64_t end;
-  float* total;
-
-  template <int kLanes>
-  MONOLITH_INLINE void At(int64_t column) const {
-    Floats<kLanes> sum, next;
-    Load<kLanes>(partials + column, &sum);
-    for (int64_t i = 1; i < num_partials; ++i) {
-      Load<kLanes>(partials + i * size + column, &next);
-      sum += next;
-    }
-    Store<kLanes>(sum, total + column);
-  }
-
-  template <int kLanes>
-  MONOLITH_INLINE void Run() const {
-    ForColumns<kLanes>(begin, end, *this);
-  }
-};
-
 }  // namespace
 
 FeatureInsight::FeatureInsight(const std::vector<int64_t>& segment_sizes, int64_t units) : begins_(1), units_(units) {
@@ -105,22 +78,12 @@ void FeatureInsight::TransposeWeight(const float* weight, float* transposed) con
   }
 }
 
-int64_t FeatureInsight::NumChunks(int64_t batch) const {
-  // A chunk costs a sum as large as the weight; all of them together must not outgrow the batch's own tensors.
-  const int64_t most = std::min(kMostChunks, batch * output_width() / std::max<int64_t>(weight_size(), 1));
-  return std::max<int64_t>(std::min(most, (batch + kRowsPerChunk - 1) / kRowsPerChunk), 1);
-}
-
 void FeatureInsight::ChunkGradient(int64_t chunk, int64_t batch, const float* grad, const float* input,
                                    const float* transposed, float* input_grad, float* weight_grad) const {
-  const int64_t num_chunks = NumChunks(batch);
+  const int64_t n = num_chunks(batch);
   std::fill(weight_grad, weight_grad + weight_size(), 0.0f);
-  RunVectorised(GradientLoop{begins_, units_, batch * chunk / num_chunks, batch * (chunk + 1) / num_chunks, grad, input,
+  RunVectorised(GradientLoop{begins_, units_, ChunkBegin(chunk, n, batch), ChunkBegin(chunk + 1, n, batch), grad, input,
                              transposed, input_grad, weight_grad});
-}
-
-void SumPartials(const float* partials, int64_t num_partials, int64_t size, int64_t begin, int64_t end, float* total) {
-  RunVectorised(SumLoop{partials, num_partials, size, begin, end, total});
 }
 
 }  // namespace monolith::layers

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What each feature adds to every unit of a first dense layer: the layer's product, feature by feature.
 //
-// The input's columns belong to features, segment by segment. The gradient of the weight sums over the batch; it does so
-// in chunks of rows whose number depends on sizes alone, each into a sum of its own, and adds these in order. So the
-// bits are the same for any number of threads.
+// The input's columns belong to features, segment by segment. The gradient of the weight sums over the batch, in partial
+// sums.
 #ifndef CC_LAYERS_FEATURE_INSIGHT_H_
 #define CC_LAYERS_FEATURE_INSIGHT_H_
 
 #include <cstdint>
 #include <vector>
+
+#include "cc/layers/partial_sums.h"
 
 namespace monolith::layers {
 
@@ -29,8 +30,8 @@ class FeatureInsight {
   // Each segment's part of the weight, transposed: [K, size] after [K, size]. `transposed` holds weight_size() floats.
   void TransposeWeight(const float* weight, float* transposed) const;
 
-  // Into how many chunks a batch is cut.
-  int64_t NumChunks(int64_t batch) const;
+  // Into how many chunks a batch is cut for its gradient.
+  int64_t num_chunks(int64_t batch) const { return NumChunks(batch, output_width(), weight_size()); }
 
   // Gradients of one chunk's rows; `grad`, `input` and `input_grad` are the whole batch's. Its share of the weight's
   // gradient goes to `weight_grad`, [S, K].
@@ -43,9 +44,6 @@ class FeatureInsight {
   std::vector<int64_t> begins_;  // first column of each segment, and S
   int64_t units_;                // K
 };
-
-// total[i] = partials[0][i] + partials[1][i] + ... for i in [begin, end); the partials lie `size` floats apart.
-void SumPartials(const float* partials, int64_t num_partials, int64_t size, int64_t begin, int64_t end, float* total);
 
 }  // namespace monolith::layers
 

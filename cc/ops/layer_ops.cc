@@ -100,6 +100,35 @@ Status FeatureInsightGradShape(InferenceContext* c) {
   return absl::OkStatus();
 }
 
+// [rows, N] from x, x0 and kernel, the first of which is input number `first`.
+Status InteractOutput(InferenceContext* c, int first, ShapeHandle* output) {
+  ShapeHandle x, x0, kernel;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(first), 2, &x));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(first + 1), 2, &x0));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(first + 2), 2, &kernel));
+  DimensionHandle rows, pairs;
+  TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 0), c->Dim(x0, 0), &rows));
+  TF_RETURN_IF_ERROR(c->Multiply(c->Dim(x, 1), c->Dim(x0, 1), &pairs));
+  TF_RETURN_IF_ERROR(c->Merge(pairs, c->Dim(kernel, 0), &pairs));
+  *output = c->Matrix(rows, c->Dim(kernel, 1));
+  return absl::OkStatus();
+}
+
+Status InteractShape(InferenceContext* c) {
+  ShapeHandle output;
+  TF_RETURN_IF_ERROR(InteractOutput(c, 0, &output));
+  c->set_output(0, output);
+  return absl::OkStatus();
+}
+
+Status InteractGradShape(InferenceContext* c) {
+  ShapeHandle output, unused;
+  TF_RETURN_IF_ERROR(InteractOutput(c, 1, &output));
+  TF_RETURN_IF_ERROR(c->Merge(c->input(0), output, &unused));
+  for (int i = 0; i < 3; ++i) c->set_output(i, c->input(i + 1));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 REGISTER_OP("FFM")
@@ -175,6 +204,42 @@ input_grad: [B, S].
 weight_grad: [S, K].
 segment_sizes: as given to FeatureInsight.
 K: units, the width of the weight.
+)doc");
+
+REGISTER_OP("MonolithInteract")
+    .Input("x: float")
+    .Input("x0: float")
+    .Input("kernel: float")
+    .Output("output: float")
+    .SetShapeFn(InteractShape)
+    .Doc(R"doc(
+All products of a row's numbers x with its numbers x0, times a kernel. The products are not stored.
+
+x: [rows, H].
+x0: [rows, m].
+kernel: [H * m, N]; row h * m + j belongs to x[h] * x0[j].
+output: [rows, N].
+)doc");
+
+REGISTER_OP("MonolithInteractGrad")
+    .Input("grad: float")
+    .Input("x: float")
+    .Input("x0: float")
+    .Input("kernel: float")
+    .Output("x_grad: float")
+    .Output("x0_grad: float")
+    .Output("kernel_grad: float")
+    .SetShapeFn(InteractGradShape)
+    .Doc(R"doc(
+Gradient of MonolithInteract. It has the same bits for any number of threads.
+
+grad: [rows, N].
+x: [rows, H], as given to MonolithInteract.
+x0: [rows, m], as given to MonolithInteract.
+kernel: [H * m, N], as given to MonolithInteract.
+x_grad: like x.
+x0_grad: like x0.
+kernel_grad: like kernel.
 )doc");
 
 REGISTER_OP("MonolithFidCounter")

@@ -9,26 +9,11 @@ from typing import Any
 import tensorflow as tf
 
 from monolith.core.keras_params import with_params
-from monolith.native_training.layers import _keras, _shapes
-
-
-def interact(x: tf.Tensor, x0: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-  """Crosses x with x0 in every embedding dimension: `y[r, n] = Σ_h Σ_j x[r, h] · x0[r, j] · kernel[h · m + j, n]`.
-
-  Args:
-    x: `[rows, H]`.
-    x0: `[rows, m]`.
-    kernel: `[H * m, N]`.
-
-  Returns:
-    `[rows, N]`.
-  """
-  pairs = x[:, :, tf.newaxis] * x0[:, tf.newaxis, :]
-  return tf.matmul(tf.reshape(pairs, [-1, kernel.shape[0]]), kernel)
+from monolith.native_training.layers import _keras, _shapes, layer_ops
 
 
 def interact_pooled(x: tf.Tensor, x0: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-  """The sum of `interact` over the embedding dimensions, which is taken before the kernel: D times less work.
+  """The sum of `layer_ops.interact` over embedding dimensions, taken before the kernel: D times fewer products.
 
   Args:
     x: `[B, D, H]`.
@@ -111,7 +96,7 @@ class CIN(tf.keras.layers.Layer):
     x = x0 = tf.reshape(by_dim, [-1, num_feature])  # [B * D, m]
     pooled = []
     for kernel, bias in zip(self._kernels[:-1], self._biases[:-1], strict=True):
-      x = self.activation(interact(x, x0, tf.convert_to_tensor(kernel)[0]) + bias)
+      x = self.activation(layer_ops.interact(x, x0, tf.convert_to_tensor(kernel)[0]) + bias)
       pooled.append(tf.reduce_sum(tf.reshape(x, [-1, dim, x.shape[-1]]), axis=1))
     last = interact_pooled(tf.reshape(x, [-1, dim, x.shape[-1]]), by_dim, tf.convert_to_tensor(self._kernels[-1])[0])
     return tf.concat([*pooled, last + dim * self._biases[-1]], axis=1)

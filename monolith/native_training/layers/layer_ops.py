@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ops that layers stand on, with their gradients: FFM, feature insight, and counting of fids.
+"""Ops that layers stand on, with their gradients: FFM, feature insight, interaction, and counting of fids.
 
 ByteDance's Monolith also declares ops for searching architectures (BernoulliGate, DiscreteGate, DiscreteTruncatedGate,
 NasArchWeight, BinaryMaskToSlotWeight, SegmentDiscreteGate). What they compute was never published, so they are not
@@ -105,6 +105,38 @@ def _feature_insight_grad(op: tf.Operation, grad: tf.Tensor) -> tuple[tf.Tensor,
   return gen_monolith_ops.feature_insight_grad(
     grad=grad, input=inputs, weight=weight, segment_sizes=op.get_attr("segment_sizes"), K=weight.shape[1]
   )
+
+
+def interact(x: tf.Tensor, x0: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+  """Multiplies all products of a row's numbers x with its numbers x0 by a kernel.
+
+  `y[r, n] = Σ_h Σ_j x[r, h] · x0[r, j] · kernel[h · m + j, n]`: a layer of a compressed interaction network (Lian et
+  al., 2018, https://arxiv.org/abs/1803.05170, equation 6) for rows that are an example's embedding dimensions. The
+  `H * m` products of a row are made where they are used, so that memory does not grow with them.
+
+  >>> kernel = tf.constant([[1.], [0.], [0.], [10.]])
+  >>> interact(tf.constant([[1., 2.]]), tf.constant([[3., 4.]]), kernel).numpy().tolist()
+  [[83.0]]
+
+  Args:
+    x: float32 `[rows, H]`.
+    x0: float32 `[rows, m]`.
+    kernel: float32 `[H * m, N]`.
+
+  Returns:
+    `[rows, N]`.
+
+  Raises:
+    ValueError, tf.errors.InvalidArgumentError: an argument is no matrix, rows differ in number, or the kernel is not
+      H * m high; the former where shapes are known when the graph is built.
+  """
+  return gen_monolith_ops.monolith_interact(x=x, x0=x0, kernel=kernel)
+
+
+@tf.RegisterGradient("MonolithInteract")
+def _interact_grad(op: tf.Operation, grad: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  x, x0, kernel = op.inputs
+  return gen_monolith_ops.monolith_interact_grad(grad=grad, x=x, x0=x0, kernel=kernel)
 
 
 def fid_counter(counter: tf.Tensor, counter_threshold: int, step: float = 1.0) -> tf.Tensor:

@@ -34,7 +34,7 @@ Numbers Forward(const Sizes& sizes, int64_t units, int64_t batch, const Numbers&
 Gradients Gradient(const Sizes& sizes, int64_t units, int64_t batch, const Numbers& grad, const Numbers& input,
                    const Numbers& weight, bool backwards = false) {
   const FeatureInsight insight(sizes, units);
-  const int64_t num_chunks = insight.NumChunks(batch), size = insight.weight_size();
+  const int64_t num_chunks = insight.num_chunks(batch), size = insight.weight_size();
   Numbers transposed(size), partials(num_chunks * size, -7);
   Gradients found{Numbers(input.size(), -7), Numbers(size, -7)};
   insight.TransposeWeight(weight.data(), transposed.data());
@@ -100,7 +100,7 @@ TEST_P(FeatureInsightSizes, gradients_have_the_same_bits_in_any_order_of_chunks_
   const Sizes sizes{3, 17, 1};
   const int64_t units = 19, batch = 1000;
   const Numbers input = Random(batch * 21, 1), weight = Random(21 * units, 2), grad = Random(batch * 3 * units, 3);
-  ASSERT_GT(FeatureInsight(sizes, units).NumChunks(batch), 4);
+  ASSERT_GT(FeatureInsight(sizes, units).num_chunks(batch), 4);
   const Gradients one = Gradient(sizes, units, batch, grad, input, weight);
   EXPECT_EQ(Gradient(sizes, units, batch, grad, input, weight, true).weight, one.weight);
   SetSimdLevelForTest(SimdLevel::kBaseline);
@@ -112,11 +112,11 @@ TEST_P(FeatureInsightSizes, gradients_have_the_same_bits_in_any_order_of_chunks_
 INSTANTIATE_TEST_SUITE_P(AllLevels, FeatureInsightSizes, testing::ValuesIn(Levels()));
 
 TEST(FeatureInsight, chunks_cost_no_more_memory_than_the_batch) {
-  EXPECT_EQ(FeatureInsight({16, 16}, 64).NumChunks(2048), 16);
-  EXPECT_EQ(FeatureInsight({16, 16}, 64).NumChunks(129), 2);
-  EXPECT_EQ(FeatureInsight({5000}, 1024).NumChunks(2048), 1);
-  EXPECT_EQ(FeatureInsight({3}, 4).NumChunks(0), 1);
-  EXPECT_EQ(FeatureInsight({0}, 4).NumChunks(100), 1);
+  EXPECT_EQ(FeatureInsight({16, 16}, 64).num_chunks(2048), 16);
+  EXPECT_EQ(FeatureInsight({16, 16}, 64).num_chunks(129), 2);
+  EXPECT_EQ(FeatureInsight({5000}, 1024).num_chunks(2048), 1);
+  EXPECT_EQ(FeatureInsight({3}, 4).num_chunks(0), 1);
+  EXPECT_EQ(FeatureInsight({0}, 4).num_chunks(100), 1);
 }
 
 }  // namespace

@@ -289,6 +289,86 @@ def test_feature_insight_kernels_refuse():
       insight_grad(grad[:, 1:], x, weight, segment_sizes=_SIZES, K=2)
 
 
+# Interaction.
+
+
+def _interact_twin(x, x0, kernel):
+  return np.einsum("rh,rj->rhj", x, x0).reshape(len(x), -1) @ kernel
+
+
+@HOW
+@pytest.mark.parametrize("rows, num_x, num_x0, units", [(3, 4, 2, 5), (17, 2, 3, 1)])
+def test_interact_and_its_gradient(how, rows, num_x, num_x0, units, derive):
+  arrays = [_random(rows, num_x), _random(rows, num_x0), _random(num_x * num_x0, units)]
+  outputs, found = _run(layer_ops.interact, arrays, how)
+  np.testing.assert_allclose(outputs, _interact_twin(*arrays), rtol=1e-4, atol=1e-5)
+  wanted = derive(lambda *a: _loss(_interact_twin(*a)), arrays)
+  for f, w in zip(found, wanted, strict=True):
+    np.testing.assert_allclose(f, w, rtol=1e-3, atol=1e-3)
+
+
+def test_interact_gradient_by_differences():
+  arrays = [tf.constant(_random(2, 3)), tf.constant(_random(2, 2)), tf.constant(_random(6, 2))]
+  for t, n in zip(*tf.test.compute_gradient(layer_ops.interact, arrays), strict=True):
+    np.testing.assert_allclose(t, n, atol=2e-2)
+
+
+def test_interact_with_itself_adds_both_gradients(derive):
+  x, kernel = _random(5, 3), _random(9, 4)
+  _, (found, _) = _run(lambda x, kernel: layer_ops.interact(x, x, kernel), [x, kernel], "eager")
+  (wanted,) = derive(lambda x: _loss(_interact_twin(x, x, kernel)), [x])
+  np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_interact_has_the_same_bits_for_any_number_of_threads():
+  arrays = [_random(3000, 6), _random(3000, 7), _random(3000, 5), _random(35, 6)]
+
+  def run(threads):
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads)
+    with tf.Graph().as_default(), tf.compat.v1.Session(config=config) as session:
+      return session.run([layer_ops.interact(*arrays[1:]), *gen_monolith_ops.monolith_interact_grad(*arrays)])
+
+  for one, many in zip(run(1), run(4), strict=True):
+    np.testing.assert_array_equal(one, many)
+
+
+@HOW
+def test_interact_of_no_rows(how):
+  outputs, grads = _run(layer_ops.interact, [_random(0, 3), _random(0, 2), _random(6, 4)], how)
+  assert outputs.shape == (0, 4) and [g.shape for g in grads] == [(0, 3), (0, 2), (6, 4)]
+  np.testing.assert_array_equal(grads[2], np.zeros((6, 4)))
+
+
+def test_interact_infers_shapes():
+  with tf.Graph().as_default():
+    x, x0 = tf.compat.v1.placeholder(tf.float32, [None, 3]), tf.compat.v1.placeholder(tf.float32, [7, 2])
+    assert layer_ops.interact(x, x0, tf.zeros([6, 4])).shape == (7, 4)
+
+
+@pytest.mark.parametrize("x, x0, kernel, message", [
+  ((2, 3, 1), (2, 2), (6, 4), r"x has shape \[2,3,1\]; pass a matrix"),
+  ((2, 3), (2,), (6, 4), r"x0 has shape \[2\]; pass a matrix"),
+  ((2, 3), (2, 2), (6,), r"kernel has shape \[6\]; pass a matrix"),
+  ((2, 3), (3, 2), (6, 4), r"x0 has shape \[3,2\]; it must be \[2,2\]"),
+  ((2, 3), (2, 2), (5, 4), r"kernel has shape \[5,4\]; it must be \[6,4\]"),
+])  # fmt: skip
+def test_interact_refuses(x, x0, kernel, message):
+  with pytest.raises(tf.errors.InvalidArgumentError, match=f"MonolithInteract: {message}"):
+    layer_ops.interact(*(np.zeros(shape, np.float32) for shape in (x, x0, kernel)))
+  with tf.Graph().as_default(), pytest.raises(ValueError, match="rank 2|must be equal"):
+    layer_ops.interact(*(tf.zeros(shape) for shape in (x, x0, kernel)))
+  with pytest.raises(tf.errors.InvalidArgumentError, match=f"MonolithInteractGrad: {message}"):
+    gen_monolith_ops.monolith_interact_grad(*(np.zeros(shape, np.float32) for shape in ((2, 4), x, x0, kernel)))
+
+
+def test_interact_grad_refuses_other_gradients():
+  arrays = [np.zeros(shape, np.float32) for shape in ((2, 3), (2, 2), (6, 4))]
+  with pytest.raises(tf.errors.InvalidArgumentError, match=r"grad has shape \[2,5\]; it must be \[2,4\]"):
+    gen_monolith_ops.monolith_interact_grad(np.zeros((2, 5), np.float32), *arrays)
+  with tf.Graph().as_default(), pytest.raises(ValueError, match="must be equal"):
+    gen_monolith_ops.monolith_interact_grad(tf.zeros([2, 5]), *arrays)
+
+
 # The counter.
 
 
