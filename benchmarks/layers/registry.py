@@ -95,7 +95,7 @@ def _ffm_multiply(inputs, weights):
 @case("ffm_dot", _ffm_inputs, lambda: lambda inputs: layer_ops.ffm(*inputs, DIM, "dot"), target=2.0)
 def _ffm_dot(inputs, weights):
   left, right = _sides(inputs)
-  return tf.reshape(tf.reduce_sum(left * right, axis=-1), [-1, _HALF * _HALF])
+  return tf.reshape(tf.matmul(left[:, :, 0], right[:, 0], transpose_b=True), [-1, _HALF * _HALF])
 
 
 # Feature insight of a first layer of 64 units.

@@ -74,7 +74,7 @@ class AllInt(tf.keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs: tf.Tensor) -> tf.Tensor | list[tf.Tensor]:
-    mixtures = tf.einsum("bnk,nc->bkc", inputs, tf.convert_to_tensor(self.kernel))
+    mixtures = tf.tensordot(tf.transpose(inputs, [0, 2, 1]), tf.convert_to_tensor(self.kernel), 1)
     if self.bias is not None:
       mixtures += self.bias
     return merge_tensor_list(tf.matmul(inputs, mixtures), self.out_type, keep_list=self.keep_list)

@@ -85,7 +85,7 @@ class CDot(tf.keras.layers.Layer):
   def call(self, inputs: tf.Tensor) -> tf.Tensor:
     num_feature, dim = inputs.shape[1:]
     batch, p = tf.shape(inputs)[0], self.project_dim
-    projected = tf.einsum("bnk,np->bkp", inputs, tf.convert_to_tensor(self.project_weight))
+    projected = tf.tensordot(tf.transpose(inputs, [0, 2, 1]), tf.convert_to_tensor(self.project_weight), 1)
     compressed = self.compress_tower(tf.reshape(projected, [batch, dim * p]))
     crossed = tf.matmul(inputs, tf.reshape(compressed, [batch, dim, p]))
     return tf.concat([tf.reshape(crossed, [batch, num_feature * p]), compressed], 1)
