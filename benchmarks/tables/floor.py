@@ -75,8 +75,8 @@ def build_swiss() -> pathlib.Path:
   return _link([_compile(source, SWISS_FLAGS, out)], _absl_libraries(), out / "swiss_floor", advice)
 
 
-def build_own() -> pathlib.Path:
-  """Builds table_floor.cc with cc/hash_table.
+def build_own(program: str = "table_floor") -> pathlib.Path:
+  """Builds a program of this directory with cc/hash_table.
 
   Raises:
     FloorError: it does not compile.
@@ -85,7 +85,7 @@ def build_own() -> pathlib.Path:
   out.mkdir(parents=True, exist_ok=True)
   ends = ("_test", "_benchmark", "_fuzzer", "_main")
   sources = [p for p in sorted((ROOT / "cc" / "hash_table").rglob("*.cc")) if not p.stem.endswith(ends)]
-  sources.append(ROOT / "benchmarks" / "tables" / "table_floor.cc")
+  sources.append(ROOT / "benchmarks" / "tables" / f"{program}.cc")
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     objects = list(pool.map(lambda source: _compile(source, [], out), sources))
-  return _link(objects, [], out / "table_floor", "the table's floor does not link:")
+  return _link(objects, [], out / program, f"{program} does not link:")

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -152,8 +153,10 @@ class EntryReader {
 // Fills a storage of its own beside the table's.
 class TableRestoreBatch : public RestoreBatch {
  public:
-  explicit TableRestoreBatch(const ConcurrentTable& table)
-      : table_(table), storage_(std::make_unique<TableStorage>(table.codec_->entry_bytes(), &table.epochs_)) {}
+  TableRestoreBatch(const ConcurrentTable& table, uint64_t num_entries)
+      : table_(table), storage_(std::make_unique<TableStorage>(table.codec_->entry_bytes(), &table.epochs_)) {
+    if (num_entries > 0) storage_->Reserve(num_entries);
+  }
 
   void Add(const std::vector<std::string>& serialized, int shard, int num_shards) override {
     EpochManager::Guard guard(table_.epochs_);
@@ -209,14 +212,29 @@ class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
       const FidIndex::Array& array = *shard.index.Current();
       const uint64_t begin = array.num_buckets * part / num_parts;
       const uint64_t end = array.num_buckets * (part + 1) / num_parts;
-      for (uint64_t b = begin; b < end; ++b) {
-        if (b + kAhead < end) Prefetch(array.buckets[b + kAhead]);
-        if (!VisitBucket(array.buckets[b], expire, visit, &entry)) return;
+      const Strides bucket_of(array.num_buckets);
+      for (uint64_t i = begin; i < end; ++i) {
+        if (i + kAhead < end) Prefetch(array.buckets[bucket_of[i + kAhead]]);
+        if (!VisitBucket(array.buckets[bucket_of[i]], expire, visit, &entry)) return;
       }
     }
   }
 
  private:
+  // The numbers below n in an order that is spread over all of them from the first on. In their own order fids would come
+  // in the order of their hashes, and a table that they are put into would have its first buckets full, and every fid
+  // look for a place behind them, until all have come.
+  class Strides {
+   public:
+    explicit Strides(uint64_t n) : n_(n), stride_(std::max<uint64_t>(1, static_cast<uint64_t>(n * 0.6180339887))) {
+      while (std::gcd(stride_, n_) != 1) ++stride_;
+    }
+    uint64_t operator[](uint64_t i) const { return i * stride_ % n_; }
+
+   private:
+    uint64_t n_, stride_;
+  };
+
   static constexpr uint64_t kAhead = 4;
 
   void Prefetch(const Bucket& bucket) const {
@@ -408,8 +426,8 @@ void ConcurrentTable::Scan(int part, int num_parts, int64_t limit, uint64_t* off
   ScanInHashOrder(config_.name, *codec_, storage(), part, num_parts, limit, offset, entries);
 }
 
-std::unique_ptr<RestoreBatch> ConcurrentTable::StartRestore() const {
-  return std::make_unique<TableRestoreBatch>(*this);
+std::unique_ptr<RestoreBatch> ConcurrentTable::StartRestore(uint64_t num_entries) const {
+  return std::make_unique<TableRestoreBatch>(*this, num_entries);
 }
 
 void ConcurrentTable::FinishRestore(std::unique_ptr<RestoreBatch> batch) {

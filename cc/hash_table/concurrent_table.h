@@ -48,7 +48,7 @@ class ConcurrentTable : public EmbeddingTable {
 
   std::unique_ptr<Locked> Lock() override;
   void Scan(int part, int num_parts, int64_t limit, uint64_t* offset, std::vector<std::string>* entries) const override;
-  std::unique_ptr<RestoreBatch> StartRestore() const override;
+  std::unique_ptr<RestoreBatch> StartRestore(uint64_t num_entries) const override;
   void FinishRestore(std::unique_ptr<RestoreBatch> batch) override;
   uint64_t MemoryBytes() const override;
 

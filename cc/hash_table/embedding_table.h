@@ -103,7 +103,8 @@ class EmbeddingTable {
                     std::vector<std::string>* entries) const = 0;
 
   // Restoring: fill a batch, then swap it in. Until then, and for ever if it is dropped, the table stays as it is.
-  virtual std::unique_ptr<RestoreBatch> StartRestore() const = 0;
+  // `num_entries` is about how many will come, 0 if that is not known: room is made for them at once.
+  virtual std::unique_ptr<RestoreBatch> StartRestore(uint64_t num_entries = 0) const = 0;
   virtual void FinishRestore(std::unique_ptr<RestoreBatch> batch) = 0;
 
   // Bytes that entries and index occupy.

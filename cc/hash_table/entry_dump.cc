@@ -98,6 +98,7 @@ bool ReadOptimizerStates(std::string_view bytes, EntryDump* dump) {
 
 bool ReadStateField(std::string_view message, const StateField& field, char* state) {
   std::vector<float> floats;
+  if (field.type != StateField::Type::kInt64) floats.reserve(field.count);
   uint64_t integer = 0;
   bool has_integer = false;
   wire::Reader reader(message);

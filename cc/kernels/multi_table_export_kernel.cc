@@ -75,7 +75,11 @@ class MultiTableImportOp : public OpKernel {
     const auto counts = ctx->input(kCounts).flat<int64_t>();
     OP_REQUIRES_OK(ctx, ToStatus([&] {
                      std::vector<std::unique_ptr<RestoreBatch>> batches;
-                     for (int t = 0; t < tables.num_tables(); ++t) batches.push_back(tables.table(t).StartRestore());
+                     std::vector<uint64_t> expected(tables.num_tables(), 0);
+                     for (size_t i = 0; i < table_of.size(); ++i) expected[table_of[i]] += counts(i);
+                     for (int t = 0; t < tables.num_tables(); ++t) {
+                       batches.push_back(tables.table(t).StartRestore(expected[t]));
+                     }
                      const tstring* entry = ctx->input(kEntries).flat<tstring>().data();
                      for (size_t i = 0; i < table_of.size(); ++i) {
                        AddAll(entry, counts(i), batches[table_of[i]].get());

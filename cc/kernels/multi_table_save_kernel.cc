@@ -86,7 +86,10 @@ class MultiTableRestoreOp : public TableFileOp<MultiTableResource> {
     for (const std::string& basename : basenames) TF_RETURN_IF_ERROR(FindShards(env, basename, &shards));
     LogUnplaced(*tables, shards, basenames[0]);
     std::vector<std::unique_ptr<RestoreBatch>> batches;
-    for (int t = 0; t < tables->num_tables(); ++t) batches.push_back(tables->table(t).StartRestore());
+    const std::vector<uint64_t> expected = CountEntries(*tables, shards);
+    for (int t = 0; t < tables->num_tables(); ++t) {
+      batches.push_back(tables->table(t).StartRestore(expected[t] / settings_.num_shards));
+    }
     TF_RETURN_IF_ERROR(RunOnThreads(env, static_cast<int>(shards.size()),
                                     [&](int i) { return ReadInto(env, *tables, shards[i], batches); }));
     for (int t = 0; t < tables->num_tables(); ++t) tables->table(t).FinishRestore(std::move(batches[t]));
@@ -108,6 +111,18 @@ class MultiTableRestoreOp : public TableFileOp<MultiTableResource> {
       shards->push_back(std::move(shard));
     }
     return absl::OkStatus();
+  }
+
+  // How many entries were saved of each table.
+  static std::vector<uint64_t> CountEntries(const MultiTable& tables, const std::vector<Shard>& shards) {
+    std::vector<uint64_t> entries(tables.num_tables(), 0);
+    for (const Shard& shard : shards) {
+      for (const TableCount& count : shard.counts) {
+        const int t = tables.IndexOf(count.table);
+        if (t >= 0) entries[t] += count.num_entries;
+      }
+    }
+    return entries;
   }
 
   static void LogUnplaced(const MultiTable& tables, const std::vector<Shard>& shards, const std::string& basename) {

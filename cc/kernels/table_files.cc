@@ -206,6 +206,7 @@ absl::Status ReadShard(Env* env, const std::string& path, const std::vector<Tabl
   uint64_t read_bytes = 0;
   for (size_t t = 0; t < counts.size(); ++t) {
     std::vector<std::string> block;
+    size_t used = 0;  // of the block, whose strings are used again
     for (uint64_t i = 0; i < counts[t].num_entries; ++i) {
       const absl::Status read = reader.ReadRecord(&record);
       if (!read.ok()) {
@@ -213,10 +214,12 @@ absl::Status ReadShard(Env* env, const std::string& path, const std::vector<Tabl
                                            "': ", read.message()));
       }
       read_bytes += kRecordFraming + record.size();
-      block.emplace_back(record.data(), record.size());
-      if (block.size() == kBlockRecords || i + 1 == counts[t].num_entries) {
+      if (used == block.size()) block.emplace_back();
+      block[used++].assign(record.data(), record.size());
+      if (used == kBlockRecords || i + 1 == counts[t].num_entries) {
+        block.resize(used);
         TF_RETURN_IF_ERROR(on_records(static_cast<int>(t), block));
-        block.clear();
+        used = 0;
       }
     }
   }

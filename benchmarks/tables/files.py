@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Save and restore of a table against the machine's own sequential file bandwidth.
+
+python -m benchmarks.tables.files [--keys 10000000] [--dim 16] [--files 2] [--rounds 2] [--directory DIR]
+
+The table has random values and Adagrad state. Beside it, in turns, as many bytes are written and read in blocks of a
+MiB by as many threads into as many files: what the machine does at most. Every write is followed by fsync inside the
+clock; before every read the files leave the page cache. The restored table must give the same checksum.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+from benchmarks import report
+from monolith.native_training import entry, multi_hash_table_ops
+from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
+
+import numpy as np
+import tensorflow as tf
+
+BLOCK = 1 << 20
+BATCH = 1 << 17
+SAMPLE = 1 << 20  # fids in the checksum
+TARGET = 0.6
+
+
+def make_table(dim: int, num_files: int) -> multi_hash_table_ops.MultiHashTable:
+  """A table of one slot with Adagrad and random first values, saved into `num_files` files."""
+  config = embedding_hash_table_pb2.EmbeddingHashTableConfig()
+  config.cuckoo.SetInParent()
+  config.entry_config.segments.append(
+    entry.CombineAsSegment(
+      dim, entry.RandomUniformInitializer(-1, 1), entry.AdagradOptimizer(0.05, 0.1), entry.Fp32Compressor()
+    )
+  )
+  instance = entry.HashTableConfigInstance(config, [0.05])
+  return multi_hash_table_ops.MultiHashTable.from_configs({"slot": instance}, saver_parallel=num_files)
+
+
+def fids_of(begin: int, end: int) -> np.ndarray:
+  """Fids of ranks: odd multiples spread over all 64 bits."""
+  return (np.arange(begin, end, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)).view(np.int64)
+
+
+def fill(table: multi_hash_table_ops.MultiHashTable, dim: int, keys: int) -> None:
+  gradients = tf.random.stateless_normal([BATCH, dim], [1, 2])
+  for begin in range(0, keys, BATCH):
+    fids = tf.constant(fids_of(begin, min(begin + BATCH, keys)))
+    table.apply_gradients({"slot": (fids, gradients[: len(fids)])}, tf.constant(0, tf.int64))
+
+
+def checksum(table: multi_hash_table_ops.MultiHashTable, keys: int) -> float:
+  """Depends on every value of a sample of the entries."""
+  rows = table.lookup({"slot": tf.constant(fids_of(0, min(keys, SAMPLE)))})["slot"].numpy().astype(np.float64)
+  return float(((1 + np.arange(len(rows)) % 7) @ rows).sum())
+
+
+def sync(paths: Sequence[pathlib.Path], forget: bool = False) -> None:
+  """Has the system write files to the disk, and forget their pages if asked."""
+  for path in paths:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    if forget:
+      os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+
+
+def timed(call: Callable[[], object]) -> float:
+  begin = time.perf_counter()
+  call()
+  return time.perf_counter() - begin
+
+
+def write_plainly(path: pathlib.Path, size: int) -> None:
+  block = np.random.default_rng(7).bytes(BLOCK)
+  with open(path, "wb", buffering=0) as out:
+    for begin in range(0, size, BLOCK):
+      out.write(block[: size - begin])
+    os.fsync(out.fileno())
+
+
+def read_plainly(path: pathlib.Path) -> None:
+  block = bytearray(BLOCK)
+  with open(path, "rb", buffering=0) as source:
+    while source.readinto(block):
+      pass
+
+
+def plain_seconds(directory: pathlib.Path, sizes: Sequence[int]) -> tuple[float, float]:
+  """Seconds to write and to read files of these sizes, a thread each."""
+  paths = [directory / f"plain-{i}" for i in range(len(sizes))]
+  with concurrent.futures.ThreadPoolExecutor(len(sizes)) as pool:
+    written = timed(lambda: list(pool.map(write_plainly, paths, sizes)))
+    sync(paths, forget=True)
+    read = timed(lambda: list(pool.map(read_plainly, paths)))
+  for path in paths:
+    path.unlink()
+  return written, read
+
+
+def table_seconds(
+  table: multi_hash_table_ops.MultiHashTable, directory: pathlib.Path, num_files: int, dim: int, keys: int
+) -> tuple[float, float, list[int]]:
+  """Seconds of a save and of a restore into a fresh table, and the sizes of the files.
+
+  Raises:
+    RuntimeError: the restored table has other values.
+  """
+  basename = str(directory / "table")
+
+  def save() -> None:
+    table.save(basename)
+    sync(list(directory.glob("table*")))
+
+  saved = timed(save)
+  paths = sorted(directory.glob("table*"))
+  sync(paths, forget=True)
+  fresh = make_table(dim, num_files)
+  restored = timed(lambda: fresh.restore(basename))
+  if checksum(fresh, keys) != checksum(table, keys):
+    raise RuntimeError("the restored table differs from the saved one.")
+  sizes = [path.stat().st_size for path in paths if ".meta" not in path.name]
+  for path in paths:
+    path.unlink()
+  return saved, restored, sizes
+
+
+def parse_arguments() -> argparse.Namespace:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--keys", type=int, default=10_000_000)
+  parser.add_argument("--dim", type=int, default=16)
+  parser.add_argument("--files", type=int, default=2)
+  parser.add_argument("--rounds", type=int, default=2)
+  parser.add_argument("--directory", type=pathlib.Path, help="where to write; default the system's temporary directory")
+  return parser.parse_args()
+
+
+def main() -> int:
+  arguments = parse_arguments()
+  report.header("benchmarks.tables.files")
+  tf.config.threading.set_intra_op_parallelism_threads(2)
+  table = make_table(arguments.dim, arguments.files)
+  fill(table, arguments.dim, arguments.keys)
+  print(f"{arguments.keys} entries of dim {arguments.dim}, {arguments.files} files, checksum {checksum(table, arguments.keys):.9g}")
+  print(f"{'MB/s':8}{'save':>9}{'write':>9}{'ratio':>8}{'restore':>10}{'read':>9}{'ratio':>8}{'M entries/s':>14}{'MB':>8}")
+  ratios = []
+  for _ in range(arguments.rounds):
+    with tempfile.TemporaryDirectory(dir=arguments.directory) as name:
+      directory = pathlib.Path(name)
+      saved, restored, sizes = table_seconds(table, directory, arguments.files, arguments.dim, arguments.keys)
+      written, read = plain_seconds(directory, sizes)
+    megabytes = sum(sizes) / 1e6
+    rates = f"{arguments.keys / saved / 1e6:.1f} / {arguments.keys / restored / 1e6:.1f}"
+    print(
+      f"{'':8}{megabytes / saved:9.0f}{megabytes / written:9.0f}{written / saved:8.2f}{megabytes / restored:10.0f}"
+      f"{megabytes / read:9.0f}{read / restored:8.2f}{rates:>14}{megabytes:8.0f}",
+      flush=True,
+    )
+    ratios.append((written / saved, read / restored))
+  for name, values in zip(("save", "restore"), zip(*ratios, strict=True), strict=True):
+    ratio = statistics.median(values)
+    print(f"  {name:8} {ratio:.2f} of plain file bandwidth, target {TARGET}: {'met' if ratio >= TARGET else 'MISSED'}")
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())
