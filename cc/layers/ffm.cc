@@ -108,22 +108,29 @@ struct MultiplyGradientLoop {
   }
 };
 
-// Inner products are a product of matrices: [L, D] with the right, transposed to [D, R].
+constexpr int64_t kMostLanes = 16;
+
+// Inner products are a product of matrices: [L, D] with the right, transposed to [D, R]. R is rounded up to whole
+// registers; what stands in the columns that are too many is not copied.
 struct DotLoop {
   const FfmShape& shape;
   int64_t num_rows;
   const float* left;
   const float* right;
-  float* transposed;  // scratch, [D, R]
+  float* transposed;  // scratch, [D, R rounded up], zeros
+  float* products;    // scratch, [L, R rounded up]
   float* output;
 
   template <int kLanes>
   MONOLITH_INLINE void Run() const {
     const int64_t dim = shape.dim, num_right = shape.num_right;
+    const int64_t padded = (num_right + kLanes - 1) / kLanes * kLanes;
+    float* to = output;
     for (int64_t b = 0; b < num_rows; ++b) {
-      Transpose(right + b * shape.right_width(), num_right, dim, transposed, num_right);
-      MatMul<kLanes, false>({left + b * shape.left_width(), dim, 1}, {transposed, num_right}, shape.num_left, dim,
-                            num_right, {output + b * shape.num_left * num_right, num_right});
+      Transpose(right + b * shape.right_width(), num_right, dim, transposed, padded);
+      MatMul<kLanes, false>({left + b * shape.left_width(), dim, 1}, {transposed, padded}, shape.num_left, dim, padded,
+                            {products, padded});
+      for (int64_t l = 0; l < shape.num_left; ++l, to += num_right) std::copy_n(products + l * padded, num_right, to);
     }
   }
 };
@@ -158,8 +165,9 @@ void Ffm(FfmKind kind, const FfmShape& shape, int64_t num_rows, const float* lef
     RunVectorised(MultiplyLoop{shape, num_rows, left, right, output});
     return;
   }
-  std::vector<float> transposed(shape.right_width());
-  RunVectorised(DotLoop{shape, num_rows, left, right, transposed.data(), output});
+  const int64_t padded = shape.num_right + kMostLanes;
+  std::vector<float> transposed(shape.dim * padded), products(shape.num_left * padded);
+  RunVectorised(DotLoop{shape, num_rows, left, right, transposed.data(), products.data(), output});
 }
 
 void FfmGradient(FfmKind kind, const FfmShape& shape, int64_t num_rows, const float* grad, const float* left,

@@ -15,7 +15,8 @@ constexpr int64_t kRows = 16;  // a register of floats at the widest level
 // Scratch of a few rows, transposed: [width, kRows]; the lanes of rows that are not there are 0.
 class Panel {
  public:
-  explicit Panel(int64_t width) : values_(width * kRows) {}
+  // Never empty, so that addresses of lanes can be taken.
+  explicit Panel(int64_t width) : values_((width + 1) * kRows) {}
 
   float* data() { return values_.data(); }
   const float* data() const { return values_.data(); }

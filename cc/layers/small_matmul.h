@@ -6,6 +6,7 @@
 #ifndef CC_LAYERS_SMALL_MATMUL_H_
 #define CC_LAYERS_SMALL_MATMUL_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "cc/layers/simd.h"
@@ -67,6 +68,10 @@ MONOLITH_INLINE int64_t MatMulRows(LeftFactor a, Rows<const float> b, int64_t ro
 template <int kLanes, bool kAdd>
 MONOLITH_INLINE void MatMul(const LeftFactor& a, const Rows<const float>& b, int64_t rows, int64_t depth,
                             int64_t columns, const Rows<float>& c) {
+  if (depth == 0) {  // then a and b may be null
+    for (int64_t i = 0; i < rows && !kAdd; ++i) std::fill_n(c.data + i * c.stride, columns, 0.0f);
+    return;
+  }
   int64_t row = MatMulRows<kLanes, 8, kAdd>(a, b, 0, rows, depth, columns, c);
   row = MatMulRows<kLanes, 4, kAdd>(a, b, row, rows, depth, columns, c);
   MatMulRows<kLanes, 1, kAdd>(a, b, row, rows, depth, columns, c);

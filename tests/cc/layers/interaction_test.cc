@@ -79,7 +79,8 @@ TEST(Interact, worked_case) {
 class InteractSizes : public LevelsTest {};
 
 TEST_P(InteractSizes, equal_the_definition) {
-  for (const InteractionShape& shape : {InteractionShape{1, 1, 1}, {3, 5, 2}, {7, 4, 19}, {16, 9, 33}}) {
+  for (const InteractionShape& shape :
+       {InteractionShape{1, 1, 1}, {0, 3, 2}, {3, 0, 2}, {3, 5, 0}, {3, 5, 2}, {7, 4, 19}, {16, 9, 33}}) {
     for (int64_t num_rows : {0, 1, 15, 16, 17, 300}) {
       SCOPED_TRACE(testing::Message() << shape.num_x << " " << shape.num_x0 << " " << shape.units << ", " << num_rows);
       const Problem problem(shape, num_rows);
