@@ -66,7 +66,7 @@ def draw_probes(shapes: dict[str, np.ndarray], path: pathlib.Path) -> None:
 
 
 def draw_bytes(keys: int, path: pathlib.Path) -> None:
-  figure, axes = pyplot.subplots(figsize=(5, 2.8))
+  figure, axes = pyplot.subplots(figsize=(8, 2.8))
   names = []
   for name, (optimizer, state_floats) in memory.OPTIMIZERS.items():
     for dim in (8, 16, 64):
