@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from monolith.core.keras_params import extend_as_list, with_params
-from monolith.native_training.layers import _keras
+from monolith.native_training.layers import _batch_norm, _keras
 from monolith.native_training.layers import advanced_activations as ad_acts
 from monolith.native_training.layers.dense import Dense
 
@@ -53,6 +53,21 @@ def make_activations(activations: Any, count: int, owner: str, dtype: Any = None
     fresh = layer is not None and not own
     layers.append(ad_acts.clone(layer, _snake_case(type(layer).__name__), dtype) if fresh else layer)
   return layers
+
+
+def activation_text(owner: str, activation: tf.keras.layers.Layer | None) -> str | None:
+  """Returns what a config holds of an activation.
+
+  Raises:
+    ValueError: it cannot be read back from a text.
+  """
+  text = ad_acts.serialize(activation)
+  if activation is not None and text is None:
+    raise ValueError(
+      f"{owner}: activation {type(activation).__name__} cannot be written to a config; use one of "
+      f"{', '.join(sorted(ad_acts.ALL_ACTIVATION_NAMES))}, or a function."
+    )
+  return text
 
 
 @with_params
@@ -127,7 +142,7 @@ class MLP(tf.keras.layers.Layer):
   def _make_layers(self, activations: list[tf.keras.layers.Layer | None]) -> list[tf.keras.layers.Layer]:
     layers: list[tf.keras.layers.Layer] = []
     if self.enable_batch_normalization:
-      layers.append(self._batch_norm("BatchNorm/in"))
+      layers.append(_batch_norm.make(self, "BatchNorm/in"))
     for i, units in enumerate(self.output_dims):
       layers.append(
         Dense(
@@ -143,22 +158,10 @@ class MLP(tf.keras.layers.Layer):
         )
       )
       if self.enable_batch_normalization and i < len(self.output_dims) - 1:
-        layers.append(self._batch_norm("BatchNorm/out"))
+        layers.append(_batch_norm.make(self, "BatchNorm/out"))
       if activations[i] is not None:
         layers.append(activations[i])
     return layers
-
-  def _batch_norm(self, name: str) -> tf.keras.layers.Layer:
-    renorm = {}
-    if self.batch_normalization_renorm:
-      renorm = {
-        "renorm": True,
-        "renorm_clipping": self.batch_normalization_renorm_clipping,
-        "renorm_momentum": self.batch_normalization_renorm_momentum,
-      }
-    return tf.keras.layers.BatchNormalization(
-      momentum=self.batch_normalization_momentum, name=name, dtype=self._dtype_policy, **renorm
-    )
 
   def get_layer(self, index: int) -> tf.keras.layers.Layer:
     """Returns the layer at a position: dense layers, batch normalizations and activations all count."""
@@ -193,22 +196,8 @@ class MLP(tf.keras.layers.Layer):
       raise ValueError(f"{self.name}: unknown arguments {', '.join(unknown)}; call it with inputs and training.")
     outputs = inputs
     for layer in self._stacked_layers:
-      if isinstance(layer, tf.keras.layers.BatchNormalization):
-        outputs = layer(outputs, training=training)
-        self._collect_updates(layer)
-      else:
-        outputs = layer(outputs)
+      outputs = _batch_norm.apply(layer, outputs, training)
     return outputs
-
-  def _collect_updates(self, layer: tf.keras.layers.Layer) -> None:
-    """Puts the updates of moving statistics where a TF1 training loop looks for them."""
-    if tf.compat.v1.executing_eagerly_outside_functions():
-      return
-    key = tf.compat.v1.GraphKeys.UPDATE_OPS
-    known = {id(op) for op in tf.compat.v1.get_collection(key)}
-    for update in layer.updates:
-      if id(update) not in known:
-        tf.compat.v1.add_to_collection(key, update)
 
   def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
     return tf.TensorShape(input_shape)[:-1].concatenate(self.output_dims[-1])
@@ -217,26 +206,13 @@ class MLP(tf.keras.layers.Layer):
     config = super().get_config()
     config.update(
       output_dims=list(self.output_dims),
-      activations=[self._activation_text(a) for a in self.activations],
+      activations=[activation_text(self.name, a) for a in self.activations],
       initializers=_keras.serialize_initializers(self.initializers),
       kernel_regularizer=tf.keras.regularizers.serialize(self.kernel_regularizer),
       use_weight_norm=self.use_weight_norm,
       use_learnable_weight_norm=self.use_learnable_weight_norm,
       use_bias=self.use_bias,
       bias_regularizer=tf.keras.regularizers.serialize(self.bias_regularizer),
-      enable_batch_normalization=self.enable_batch_normalization,
-      batch_normalization_momentum=self.batch_normalization_momentum,
-      batch_normalization_renorm=self.batch_normalization_renorm,
-      batch_normalization_renorm_clipping=self.batch_normalization_renorm_clipping,
-      batch_normalization_renorm_momentum=self.batch_normalization_renorm_momentum,
+      **_batch_norm.settings_of(self),
     )
     return config
-
-  def _activation_text(self, activation: tf.keras.layers.Layer | None) -> str | None:
-    text = ad_acts.serialize(activation)
-    if activation is not None and text is None:
-      raise ValueError(
-        f"{self.name}: activation {type(activation).__name__} cannot be written to a config; use one of "
-        f"{', '.join(sorted(ad_acts.ALL_ACTIVATION_NAMES))}, or a function."
-      )
-    return text

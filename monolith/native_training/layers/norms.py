@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Normalization layers."""
+"""Normalization: of batches and rows, and of the gradients of several losses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import tensorflow as tf
 
 from monolith.core.keras_params import with_params
 from monolith.native_training.layers import _keras, _summaries
+from monolith.native_training.layers._grad_norm import GradNorm
+from monolith.native_training.layers._layer_norm import LayerNorm
+from monolith.native_training.layers._modes import TRAIN, check_mode
 
-_MODES = ("train", "eval", "infer")
+__all__ = ["BatchNorm", "GradNorm", "LayerNorm"]
 
 
 def _constant_initializer(value: Any) -> Any:
@@ -62,11 +65,9 @@ class BatchNorm(tf.keras.layers.Layer):
     global_dist_momentum: float = 1.0,
     stop_grad_of_var_mean: bool = False,
     epsilon: float = 1e-6,
-    mode: str = "train",
+    mode: str = TRAIN,
     **kwargs: Any,
   ):
-    if mode not in _MODES:
-      raise ValueError(f"BatchNorm: mode is {mode!r}; it must be one of {', '.join(_MODES)}.")
     super().__init__(**kwargs)
     self.momentum = momentum
     self.center = center
@@ -80,7 +81,7 @@ class BatchNorm(tf.keras.layers.Layer):
     self.global_dist_momentum = global_dist_momentum
     self.stop_grad_of_var_mean = stop_grad_of_var_mean
     self.epsilon = epsilon
-    self.mode = mode
+    self.mode = check_mode(self.name, mode)
     self.beta = self.gamma = None
 
   def set_use_global_dist(self, training_use_global_dist: bool) -> None:
@@ -107,8 +108,8 @@ class BatchNorm(tf.keras.layers.Layer):
     return self.add_weight(name=name, shape=[dim], initializer=initializer, trainable=False)
 
   def call(self, inputs: tf.Tensor) -> tf.Tensor:
-    mean, variance = self._train_statistics(inputs) if self.mode == "train" else self._moving_statistics()
-    suffix = "train" if self.mode == "train" else "test"
+    mean, variance = self._train_statistics(inputs) if self.mode == TRAIN else self._moving_statistics()
+    suffix = "train" if self.mode == TRAIN else "test"
     for kind, values in (("mean", mean), ("var", variance)):
       _summaries.histogram(f"{self.name}/{kind}_{suffix}", values)
       _summaries.scalar(f"{self.name}/{kind}_{suffix}_mean", tf.reduce_mean(values))
