@@ -150,7 +150,8 @@ def run_command(command: list[str]) -> dict[str, Any]:
   Raises:
     BenchmarkError: it fails.
   """
-  environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+  # NumPy's threads would go on spinning on the cores after a checksum.
+  environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1", "OPENBLAS_NUM_THREADS": "1"}
   done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=floor.ROOT, env=environment)
   if done.returncode:
     raise BenchmarkError(f"it ended with status {done.returncode}:\n{done.stderr[-2000:]}")
