@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from monolith.native_training.layers import _keras
+
 # The towers' arguments, which they keep as attributes and write to their configs.
 SETTINGS = (
   "enable_batch_normalization", "batch_normalization_momentum", "batch_normalization_renorm",
@@ -28,7 +30,7 @@ def make(tower: Any, name: str) -> tf.keras.layers.Layer:
       "renorm_clipping": tower.batch_normalization_renorm_clipping,
       "renorm_momentum": tower.batch_normalization_renorm_momentum,
     }
-  return tf.keras.layers.BatchNormalization(
+  return _keras.BatchNormalization(
     momentum=tower.batch_normalization_momentum, name=name, dtype=tower.dtype_policy, **renorm
   )
 

@@ -34,6 +34,14 @@ def serialize_initializers(initializers: list[Any]) -> list[Any]:
   return [None if i is None else tf.keras.initializers.serialize(i) for i in initializers]
 
 
+class BatchNormalization(tf.keras.layers.BatchNormalization):
+  """Keras' layer, for which a batch without rows changes no moving statistic instead of turning all into NaN."""
+
+  def _support_zero_size_input(self) -> bool:
+    # Keras has the guard, but uses it under distribution strategies only.
+    return True
+
+
 def add_params_to_keras() -> None:
   """Gives `params()` to every layer class of `tf.keras.layers` that has none of its own."""
   for name in dir(tf.keras.layers):

@@ -124,6 +124,10 @@ class BatchNorm(tf.keras.layers.Layer):
     if self.stop_grad_of_var_mean:
       mean, variance = tf.stop_gradient(mean), tf.stop_gradient(variance)
     old_mean, old_variance = self._moving_statistics()
+    # A batch without rows has no statistics: the moving ones stand in, and stay as they are.
+    has_rows = tf.size(inputs) > 0
+    mean = tf.where(has_rows, mean, tf.cast(old_mean, mean.dtype))
+    variance = tf.where(has_rows, variance, tf.cast(old_variance, variance.dtype))
     with tf.control_dependencies([old_mean, old_variance]):
       self._update(self.moving_mean, mean)
       self._update(self.moving_variance, variance)

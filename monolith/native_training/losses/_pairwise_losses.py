@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Losses over the pairs of a list whose labels differ: the better item should score higher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from monolith.native_training.losses import _ranking_utils as utils
+from monolith.native_training.losses._lambda_weights import _LambdaWeight
+
+_BY_NONZERO_WEIGHTS = tf.compat.v1.losses.Reduction.SUM_BY_NONZERO_WEIGHTS
+
+
+def as_lists(labels: Any, logits: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """Returns labels and logits as float32 or float64 `[batch, list]`, both 0 in invalid items, and which are valid.
+
+  So nothing that stands in an invalid item's logit, NaN included, reaches a result or a gradient.
+
+  Raises:
+    ValueError: not of rank 2, or of two shapes.
+  """
+  logits = tf.convert_to_tensor(logits)
+  logits = tf.cast(logits, tf.float64 if logits.dtype == tf.float64 else tf.float32)
+  labels = tf.cast(labels, logits.dtype)
+  utils.require_lists("logits", logits)
+  if not labels.shape.is_compatible_with(logits.shape):
+    raise ValueError(f"labels are {labels.shape} but logits {logits.shape}; both are [batch, list].")
+  is_valid = utils.label_valid_fn(labels)
+  zeros = tf.zeros_like(logits)
+  return tf.where(is_valid, labels, zeros), tf.where(is_valid, logits, zeros), is_valid
+
+
+def item_weights(weights: Any, labels: tf.Tensor) -> tf.Tensor:
+  """Returns weights, None for 1, a scalar, `[batch, 1]` or `[batch, list]`, in the shape of the labels."""
+  weights = tf.cast(1.0 if weights is None else weights, labels.dtype)
+  return weights * tf.ones_like(labels)
+
+
+def _sort_and_normalize(labels: Any, logits: Any, weights: Any = None) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """Sorts labels, logits and weights by descending logits, invalid items last.
+
+  Returns:
+    float `[batch, list]` three times; invalid items keep a negative label and have the logit 0.
+  """
+  clean, logits, is_valid = as_lists(labels, logits)
+  scores = tf.where(is_valid, logits, tf.fill(tf.shape(logits), tf.constant(float("-inf"), logits.dtype)))
+  marked = tf.where(is_valid, clean, -tf.ones_like(clean))
+  sorted_labels, sorted_logits, sorted_weights = utils.sort_by_scores(
+    tf.stop_gradient(scores), [marked, logits, item_weights(weights, clean)]
+  )
+  return sorted_labels, sorted_logits, sorted_weights
+
+
+def _pairwise_comparison(
+  sorted_labels: tf.Tensor,
+  sorted_logits: tf.Tensor,
+  sorted_weights: tf.Tensor,
+  lambda_weight: _LambdaWeight | None = None,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """Compares every item i of a list with every item j.
+
+  Returns:
+    Whether i's label is the larger one, `s_i - s_j`, and the weight of the pair: that of i, times the lambda weight or
+    else the difference of the labels, 0 where an item is invalid or i's label is not larger. float `[batch, list,
+    list]` each; weights have no gradient.
+  """
+  label_differences = sorted_labels[:, :, tf.newaxis] - sorted_labels[:, tf.newaxis, :]
+  logit_differences = sorted_logits[:, :, tf.newaxis] - sorted_logits[:, tf.newaxis, :]
+  is_valid = utils.label_valid_fn(sorted_labels)
+  counts = (label_differences > 0) & is_valid[:, :, tf.newaxis] & is_valid[:, tf.newaxis, :]
+  pair_labels = tf.cast(counts, sorted_logits.dtype)
+  weights = pair_labels * sorted_weights[:, :, tf.newaxis]
+  if lambda_weight is not None:
+    weights *= tf.cast(lambda_weight.pair_weights(sorted_labels), weights.dtype)
+  else:
+    weights *= tf.abs(label_differences)
+  return pair_labels, logit_differences, tf.stop_gradient(weights)
+
+
+def _pairwise_loss(
+  loss_fn: Callable[[tf.Tensor], tf.Tensor],
+  labels: Any,
+  logits: Any,
+  weights: Any = None,
+  lambda_weight: _LambdaWeight | None = None,
+  lambda_scale: bool = True,
+  reduction: str = _BY_NONZERO_WEIGHTS,
+) -> tf.Tensor:
+  """Reduces `loss_fn(s_i - s_j)` over the pairs whose i is better.
+
+  Args:
+    loss_fn: loss of a difference.
+    labels: number `[batch, list]`; negative is invalid.
+    logits: float `[batch, list]`.
+    weights: None, a scalar, `[batch, 1]` or `[batch, list]`; the weight of a pair is that of its better item.
+    lambda_weight: weight of the pairs; None is the difference of the labels.
+    lambda_scale: multiply lambda weights by the list size, against their shrinking with it.
+    reduction: one of `tf.compat.v1.losses.Reduction`.
+  """
+  lists = _sort_and_normalize(labels, logits, weights)
+  _, differences, pair_weights = _pairwise_comparison(*lists, lambda_weight)
+  if lambda_weight is not None and lambda_scale:
+    pair_weights *= tf.cast(tf.shape(differences)[1], pair_weights.dtype)
+  return tf.compat.v1.losses.compute_weighted_loss(loss_fn(differences), weights=pair_weights, reduction=reduction)
+
+
+def _pairwise_hinge_loss(
+  labels: Any,
+  logits: Any,
+  weights: Any = None,
+  lambda_weight: _LambdaWeight | None = None,
+  lambda_scale: bool = True,
+  reduction: str = _BY_NONZERO_WEIGHTS,
+) -> tf.Tensor:
+  """`max(0, 1 - (s_i - s_j))`; see `_pairwise_loss`."""
+  with tf.name_scope("pairwise_hinge_loss"):
+    return _pairwise_loss(
+      lambda d: tf.nn.relu(1.0 - d), labels, logits, weights, lambda_weight, lambda_scale, reduction
+    )
+
+
+def _pairwise_logistic_loss(
+  labels: Any,
+  logits: Any,
+  weights: Any = None,
+  lambda_weight: _LambdaWeight | None = None,
+  lambda_scale: bool = True,
+  reduction: str = _BY_NONZERO_WEIGHTS,
+) -> tf.Tensor:
+  """`ln(1 + e^-(s_i - s_j))`, RankNet's (Burges et al., ICML 2005); see `_pairwise_loss`."""
+  with tf.name_scope("pairwise_logistic_loss"):
+    # Spelled with an absolute value, the same function has no gradient where scores are equal, as they first are.
+    return _pairwise_loss(lambda d: tf.nn.softplus(-d), labels, logits, weights, lambda_weight, lambda_scale, reduction)
+
+
+def _pairwise_soft_zero_one_loss(
+  labels: Any,
+  logits: Any,
+  weights: Any = None,
+  lambda_weight: _LambdaWeight | None = None,
+  reduction: str = _BY_NONZERO_WEIGHTS,
+) -> tf.Tensor:
+  """`1 - sigmoid(s_i - s_j)`, near 1 for a pair in the wrong order; see `_pairwise_loss`."""
+  with tf.name_scope("pairwise_soft_zero_one_loss"):
+    return _pairwise_loss(
+      lambda d: tf.sigmoid(-d), labels, logits, weights, lambda_weight, lambda_scale=True, reduction=reduction
+    )
