@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LIBRARIES = ("hash_table", "distribution", "losses", "dense_optimizers")
+LIBRARIES = ("hash_table", "distribution", "layers", "losses", "dense_optimizers")
 FLAGS = [
   "-std=c++17",
   "-pthread",

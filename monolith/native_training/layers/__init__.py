@@ -14,6 +14,8 @@ from monolith.native_training.layers.add_bias import AddBias
 from monolith.native_training.layers.advanced_activations import *  # noqa: F403
 from monolith.native_training.layers.agru import AGRUCell, dynamic_rnn_with_attention
 from monolith.native_training.layers.dense import Dense
+from monolith.native_training.layers.feature_cross import CAN, CIN, DCN, FFM, AllInt, CDot, GroupInt
+from monolith.native_training.layers.feature_trans import AutoInt, SeNet, iRazor
 from monolith.native_training.layers.feature_seq import DIEN, DIN, DMR_U2I
 from monolith.native_training.layers.lhuc import LHUCTower
 from monolith.native_training.layers.logit_correction import LogitCorrection
@@ -27,6 +29,8 @@ __all__ = ["DCNType", "Dense", "LogitCorrection", "MLP", "MergeType", "keras_lay
 __all__ += ["AGRUCell", "AddBias", "AvgPooling", "DIEN", "DIN", "DMR_U2I", "GradNorm", "LHUCTower", "LayerNorm", "MMoE"]
 __all__ += ["MaxPooling", "SNR", "SumPooling", "dynamic_rnn_with_attention"]
 __all__ += _activations.__all__
+__all__ += ["AllInt", "CAN", "CDot", "CIN", "DCN", "FFM", "GroupInt"]
+__all__ += ["AutoInt", "SeNet", "iRazor"]
 
 # What Keras has and this package does not replace.
 _KERAS = sorted({name for name in dir(tf.keras.layers) if not name.startswith("_")} - set(__all__))

@@ -8,10 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from monolith.core.keras_params import with_params
-from monolith.native_training.layers import _keras, _summaries
+from monolith.native_training.layers import _kernel_norm, _keras, _summaries
 
-# Added under the root of a column's squared norm, so that a column of zeros stays finite.
-_NORM_EPSILON = 1e-6
 _MONITOR = "inactive_relu_count_moving_avg"
 
 
@@ -132,11 +130,7 @@ class Dense(tf.keras.layers.Layer):
   def _build_kernel(self, width: int, dtype: tf.DType) -> None:
     shape, initializer = [width, self.units], self.kernel_initializer
     if self.allow_kernel_norm and self.kernel_norm_trainable:
-      # One draw for both variables; neither is computed from the other, so building works in any mode.
-      with tf.init_scope():
-        sample = initializer(shape, dtype=dtype)
-        norms = tf.norm(sample, axis=0)
-      initializer = lambda *args, **kwargs: sample  # noqa: E731
+      initializer, norms = _kernel_norm.draw_with_norms(initializer, shape, dtype)
     partitioner = self.partitioner or tf.compat.v1.get_variable_scope().partitioner
     if partitioner is not None and _in_tf1_graph():
       self._add_partitioned_kernel(shape, dtype, initializer, partitioner)
@@ -145,9 +139,7 @@ class Dense(tf.keras.layers.Layer):
         name="kernel", shape=shape, initializer=initializer, regularizer=self.kernel_regularizer
       )
     if self.allow_kernel_norm and self.kernel_norm_trainable:
-      self.trainable_kernel_norm = self.add_weight(
-        name="trainable_kernel_norm", shape=[self.units], initializer=lambda *args, **kwargs: norms
-      )
+      self.trainable_kernel_norm = self.add_weight(name="trainable_kernel_norm", shape=[self.units], initializer=norms)
 
   def _add_partitioned_kernel(self, shape: list[int], dtype: tf.DType, initializer: Any, partitioner: Any) -> None:
     """Creates the shards; a partitioned variable exists for `get_variable` only, which knows names from its scope."""
@@ -180,9 +172,7 @@ class Dense(tf.keras.layers.Layer):
       raise AttributeError(f"{self.name} has no kernel before it is built.")
     kernel = tf.convert_to_tensor(self.kernel_var)
     if self.allow_kernel_norm:
-      kernel = tf.nn.l2_normalize(kernel, axis=0, epsilon=_NORM_EPSILON)
-      if self.trainable_kernel_norm is not None:
-        kernel = kernel * self.trainable_kernel_norm
+      kernel = _kernel_norm.normalize(kernel, self.trainable_kernel_norm)
     return kernel
 
   # Computation.

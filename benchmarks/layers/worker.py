@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Times one layer, or its composition; speed.py runs it in a process of its own.
+
+python -m benchmarks.layers.worker --case CASE --peer ours|composition
+
+Both get the same inputs, weights and output gradients. The function is compiled (`tf.function`) and called once before
+the clock starts. Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from benchmarks import report
+from benchmarks.layers import registry
+
+import numpy as np
+import tensorflow as tf
+
+THREADS = 2
+PEERS = ("ours", "composition")
+
+
+def _weights_like(shapes: list[Any]) -> list[np.ndarray]:
+  random = np.random.default_rng(1)
+  return [(random.standard_normal(s) / np.sqrt(max(s[:-1], default=4))).astype(np.float32) for s in shapes]
+
+
+def make_function(case: registry.Case, peer: str, inputs: Any) -> tuple[Any, list[tf.Variable]]:
+  """Returns what computes the outputs from the inputs, and its weights, which are set."""
+  layer = case.make()
+  layer(inputs)
+  weights = getattr(layer, "weights", [])
+  values = _weights_like([tuple(w.shape) for w in weights])
+  if peer == "ours":
+    for weight, value in zip(weights, values, strict=True):
+      weight.assign(value)
+    return layer, list(weights)
+  variables = [tf.Variable(value) for value in values]
+  return lambda inputs: case.composition(inputs, [tf.convert_to_tensor(v) for v in variables]), variables
+
+
+def checksum(tensors: Any) -> float:
+  """Weighs every element by its place, so that elements in the wrong order differ."""
+  total = 0.0
+  for tensor in tf.nest.flatten(tensors):
+    flat = tensor.numpy().ravel().astype(np.float64)
+    total += float(np.abs(flat) @ (1 + np.arange(flat.size) % 7)) / max(flat.size, 1)
+  return total
+
+
+def _reset_peak() -> None:
+  try:
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+      file.write("5")
+  except OSError:
+    pass  # then the peak counts from the start of the process
+
+
+def _peak_bytes() -> int:
+  with open("/proc/self/status", encoding="utf-8") as status:
+    line = next(line for line in status if line.startswith("VmHWM"))
+  return int(line.split()[1]) * 1024
+
+
+def _seconds(call: Any, steps: int) -> list[float]:
+  times = []
+  for _ in range(steps):
+    begin = time.perf_counter()
+    call()
+    times.append(time.perf_counter() - begin)
+  return times
+
+
+def measure(name: str, peer: str, batch: int, steps: int) -> dict[str, Any]:
+  """Seconds of each call, forward and with gradients of inputs and weights; peak memory in bytes; a checksum."""
+  case = registry.CASES[name]
+  inputs = tf.nest.map_structure(tf.constant, case.inputs(batch))
+  function, weights = make_function(
+    case, peer, tf.nest.map_structure(lambda t: t[:2] if len(t) == batch else t, inputs)
+  )
+  forward = tf.function(function)
+  outputs = forward(inputs)
+  seeds = tf.nest.map_structure(lambda t: tf.constant(registry.arrays(t.shape[0], tuple(t.shape[1:]), seed=2)), outputs)
+
+  @tf.function
+  def both(inputs):
+    with tf.GradientTape() as tape:
+      tape.watch(inputs)
+      outputs = function(inputs)
+    return outputs, tape.gradient(outputs, [inputs, weights], output_gradients=seeds)
+
+  del outputs
+  before = report.resident_bytes()
+  _reset_peak()
+  result = {"checksum": checksum(both(inputs))}
+  result["forward"] = _seconds(lambda: forward(inputs), steps)
+  result["both"] = _seconds(lambda: both(inputs), steps)
+  result["peak"] = _peak_bytes() - before
+  return result
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--case", choices=registry.CASES, required=True)
+  parser.add_argument("--peer", choices=PEERS, required=True)
+  parser.add_argument("--batch", type=int, default=2048)
+  parser.add_argument("--steps", type=int, default=20)
+  arguments = parser.parse_args()
+  tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+  tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+  print(json.dumps(measure(arguments.case, arguments.peer, arguments.batch, arguments.steps)))
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <string>
+
+#include "cc/kernels/layer_inputs.h"
+#include "cc/kernels/run_units.h"
+#include "cc/layers/ffm.h"
+#include "tensorflow/core/framework/op_kernel.h"
+
+namespace monolith {
+namespace {
+
+using ::tensorflow::OpKernel;
+using ::tensorflow::OpKernelConstruction;
+using ::tensorflow::OpKernelContext;
+using ::tensorflow::Tensor;
+using ::tensorflow::TensorShape;
+
+constexpr int64_t kRowsPerUnit = 16;
+constexpr double kCostPerFloat = 0.3;  // ns, of a float that is written or of a gradient that is read
+
+class FfmOpBase : public OpKernel {
+ public:
+  explicit FfmOpBase(OpKernelConstruction* ctx) : OpKernel(ctx) {
+    std::string int_type;
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("dim_size", &dim_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("int_type", &int_type));
+    kind_ = int_type == "dot" ? layers::FfmKind::kDot : layers::FfmKind::kMultiply;
+  }
+
+ protected:
+  // Checks both sides; `left` is the first of the two inputs.
+  absl::Status ReadShape(OpKernelContext* ctx, int left, layers::FfmShape* shape) const {
+    TF_RETURN_IF_ERROR(CheckSide(ctx, left, "left"));
+    TF_RETURN_IF_ERROR(CheckSide(ctx, left + 1, "right"));
+    const Tensor& l = ctx->input(left);
+    const Tensor& r = ctx->input(left + 1);
+    if (l.dim_size(0) != r.dim_size(0)) {
+      return BadLayerInput(ctx, "left has ", l.dim_size(0), " rows and right ", r.dim_size(0),
+                           "; pass the same examples on both sides.");
+    }
+    *shape = {l.dim_size(1) / dim_, r.dim_size(1) / dim_, dim_};
+    return absl::OkStatus();
+  }
+
+  // Runs work(first row, number of rows) over the batch; every row touches `width` floats.
+  template <typename Work>
+  static absl::Status RunRows(OpKernelContext* ctx, int64_t batch, int64_t width, const Work& work) {
+    const int64_t cost = static_cast<int64_t>(kRowsPerUnit * kCostPerFloat * static_cast<double>(width)) + 1;
+    return RunUnits(ctx, (batch + kRowsPerUnit - 1) / kRowsPerUnit, cost, [&](int64_t unit) {
+      const int64_t row = unit * kRowsPerUnit;
+      work(row, std::min(kRowsPerUnit, batch - row));
+    });
+  }
+
+  layers::FfmKind kind_;
+  int64_t dim_;
+
+ private:
+  absl::Status CheckSide(OpKernelContext* ctx, int input, const char* name) const {
+    TF_RETURN_IF_ERROR(CheckMatrix(ctx, input, name));
+    const Tensor& side = ctx->input(input);
+    if (side.dim_size(1) % dim_ == 0) return absl::OkStatus();
+    return BadLayerInput(ctx, name, " has shape ", side.shape().DebugString(),
+                         "; its width must be a multiple of dim_size, which is ", dim_, ".");
+  }
+};
+
+class FfmOp : public FfmOpBase {
+ public:
+  using FfmOpBase::FfmOpBase;
+
+  void Compute(OpKernelContext* ctx) override {
+    layers::FfmShape shape;
+    OP_REQUIRES_OK(ctx, ReadShape(ctx, 0, &shape));
+    const int64_t batch = ctx->input(0).dim_size(0), width = shape.output_width(kind_);
+    Tensor* output = nullptr;
+    OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({batch, width}), &output));
+    const float* left = ctx->input(0).flat<float>().data();
+    const float* right = ctx->input(1).flat<float>().data();
+    float* out = output->flat<float>().data();
+    const auto work = [&](int64_t row, int64_t rows) {
+      layers::Ffm(kind_, shape, rows, left + row * shape.left_width(), right + row * shape.right_width(),
+                  out + row * width);
+    };
+    OP_REQUIRES_OK(ctx, RunRows(ctx, batch, shape.num_left * shape.right_width(), work));
+  }
+};
+
+class FfmGradOp : public FfmOpBase {
+ public:
+  using FfmOpBase::FfmOpBase;
+
+  void Compute(OpKernelContext* ctx) override {
+    layers::FfmShape shape;
+    OP_REQUIRES_OK(ctx, ReadShape(ctx, 1, &shape));
+    const int64_t batch = ctx->input(1).dim_size(0), width = shape.output_width(kind_);
+    OP_REQUIRES_OK(ctx, CheckShape(ctx, 0, "grad", batch, width));
+    Tensor *left_output = nullptr, *right_output = nullptr;
+    OP_REQUIRES_OK(ctx, ctx->allocate_output(0, ctx->input(1).shape(), &left_output));
+    OP_REQUIRES_OK(ctx, ctx->allocate_output(1, ctx->input(2).shape(), &right_output));
+    const float* grad = ctx->input(0).flat<float>().data();
+    const float* left = ctx->input(1).flat<float>().data();
+    const float* right = ctx->input(2).flat<float>().data();
+    float* left_grad = left_output->flat<float>().data();
+    float* right_grad = right_output->flat<float>().data();
+    const auto work = [&](int64_t row, int64_t rows) {
+      const int64_t at_left = row * shape.left_width(), at_right = row * shape.right_width();
+      layers::FfmGradient(kind_, shape, rows, grad + row * width, left + at_left, right + at_right, left_grad + at_left,
+                          right_grad + at_right);
+    };
+    OP_REQUIRES_OK(ctx, RunRows(ctx, batch, 2 * shape.num_left * shape.right_width(), work));
+  }
+};
+
+REGISTER_KERNEL_BUILDER(Name("FFM").Device(::tensorflow::DEVICE_CPU), FfmOp);
+REGISTER_KERNEL_BUILDER(Name("FFMGrad").Device(::tensorflow::DEVICE_CPU), FfmGradOp);
+
+}  // namespace
+}  // namespace monolith

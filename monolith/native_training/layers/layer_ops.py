@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ops that layers stand on, with their gradients: FFM, feature insight, interaction, and counting of fids.
+
+ByteDance's Monolith also declares ops for searching architectures (BernoulliGate, DiscreteGate, DiscreteTruncatedGate,
+NasArchWeight, BinaryMaskToSlotWeight, SegmentDiscreteGate). What they compute was never published, so they are not
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monolith.native_training.runtime.ops import gen_monolith_ops
+
+import tensorflow as tf
+
+
+def ffm(left: tf.Tensor, right: tf.Tensor, dim_size: int, int_type: str = "multiply") -> tf.Tensor:
+  """Crosses every vector of one group of features with every vector of another.
+
+  It is the interaction of field-aware factorization machines (Juan et al., 2016,
+  https://doi.org/10.1145/2959100.2959134), between two groups:
+
+  >>> left, right = tf.constant([[1., 2., 3., 4.]]), tf.constant([[5., 6.]])
+  >>> ffm(left, right, dim_size=2).numpy().tolist()
+  [[5.0, 12.0, 15.0, 24.0]]
+  >>> ffm(left, right, dim_size=2, int_type="dot").numpy().tolist()
+  [[17.0, 39.0]]
+
+  Args:
+    left: float32 `[B, L * dim_size]`, L vectors side by side.
+    right: float32 `[B, R * dim_size]`.
+    dim_size: width of one vector, >= 1. Output and time grow with it in 'multiply'; in 'dot' only time does.
+    int_type: 'dot' for inner products; anything else for products element by element.
+
+  Returns:
+    'dot': `[B, L * R]`, else `[B, L * R * dim_size]`; the pair (l, r) is number `l * R + r`.
+
+  Raises:
+    ValueError, tf.errors.InvalidArgumentError: a side is no matrix or its width no multiple of `dim_size`, or the
+      batches differ; the former where shapes are known when the graph is built.
+  """
+  return gen_monolith_ops.ffm(left=left, right=right, dim_size=dim_size, int_type=int_type)
+
+
+@tf.RegisterGradient("FFM")
+def _ffm_grad(op: tf.Operation, grad: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  left, right = op.inputs
+  return gen_monolith_ops.ffm_grad(
+    grad=grad,
+    left=left,
+    right=right,
+    dim_size=op.get_attr("dim_size"),
+    int_type=op.get_attr("int_type"),
+  )
+
+
+def feature_insight(
+  input_embedding: tf.Tensor, weight: tf.Tensor, segment_sizes: Sequence[int], aggregate: bool = False
+) -> tf.Tensor:
+  """Computes what each feature adds to every unit of a dense layer.
+
+  The sum over the features is the layer's product `input_embedding @ weight`.
+
+  >>> x, weight = tf.constant([[1., 2., 3.]]), tf.constant([[1., 0.], [0., 1.], [1., 1.]])
+  >>> feature_insight(x, weight, [2, 1]).numpy().tolist()
+  [[1.0, 2.0, 3.0, 3.0]]
+  >>> feature_insight(x, weight, [2, 1], aggregate=True).numpy().tolist()
+  [[5.0, 18.0]]
+
+  Args:
+    input_embedding: float32 `[B, S]`, the features' columns side by side.
+    weight: float32 `[S, K]`; K must be known when a graph is built.
+    segment_sizes: width of each of n features; they add up to S.
+    aggregate: return the squared length of each feature's K numbers instead of the numbers.
+
+  Returns:
+    `[B, n * K]`, feature after feature, or `[B, n]` with `aggregate`.
+
+  Raises:
+    ValueError: `segment_sizes` is empty or, where shapes are known, does not add up to S; or K is not known.
+    tf.errors.InvalidArgumentError: the sizes do not fit when the op runs.
+  """
+  sizes = [int(size) for size in segment_sizes or ()]
+  if not sizes:
+    raise ValueError(f"feature_insight: segment_sizes is {segment_sizes!r}; give the width of every feature.")
+  input_embedding, weight = tf.convert_to_tensor(input_embedding), tf.convert_to_tensor(weight)
+  if weight.shape.rank != 2 or weight.shape[1] is None:
+    raise ValueError(f"feature_insight: weight is {weight.shape}; it must be a matrix whose width is known.")
+  if any(n not in (None, sum(sizes)) for n in (input_embedding.shape[-1], weight.shape[0])):
+    raise ValueError(
+      f"feature_insight: segment_sizes add up to {sum(sizes)}, but input_embedding is {input_embedding.shape} and "
+      f"weight {weight.shape}; the columns of the one and the rows of the other must be that many."
+    )
+  out = gen_monolith_ops.feature_insight(input=input_embedding, weight=weight, segment_sizes=sizes)
+  if not aggregate:
+    return out
+  by_feature = tf.reshape(tf.square(out), [tf.shape(out)[0], len(sizes), weight.shape[1]])
+  return tf.reduce_sum(by_feature, axis=2)
+
+
+@tf.RegisterGradient("FeatureInsight")
+def _feature_insight_grad(op: tf.Operation, grad: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  inputs, weight = op.inputs
+  return gen_monolith_ops.feature_insight_grad(
+    grad=grad, input=inputs, weight=weight, segment_sizes=op.get_attr("segment_sizes"), K=weight.shape[1]
+  )
+
+
+def interact(x: tf.Tensor, x0: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+  """Multiplies all products of a row's numbers x with its numbers x0 by a kernel.
+
+  `y[r, n] = Σ_h Σ_j x[r, h] · x0[r, j] · kernel[h · m + j, n]`: a layer of a compressed interaction network (Lian et
+  al., 2018, https://arxiv.org/abs/1803.05170, equation 6) for rows that are an example's embedding dimensions. The
+  `H * m` products of a row are made where they are used, so that memory does not grow with them.
+
+  >>> kernel = tf.constant([[1.], [0.], [0.], [10.]])
+  >>> interact(tf.constant([[1., 2.]]), tf.constant([[3., 4.]]), kernel).numpy().tolist()
+  [[83.0]]
+
+  Args:
+    x: float32 `[rows, H]`.
+    x0: float32 `[rows, m]`.
+    kernel: float32 `[H * m, N]`.
+
+  Returns:
+    `[rows, N]`.
+
+  Raises:
+    ValueError, tf.errors.InvalidArgumentError: an argument is no matrix, rows differ in number, or the kernel is not
+      H * m high; the former where shapes are known when the graph is built.
+  """
+  return gen_monolith_ops.monolith_interact(x=x, x0=x0, kernel=kernel)
+
+
+@tf.RegisterGradient("MonolithInteract")
+def _interact_grad(op: tf.Operation, grad: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  x, x0, kernel = op.inputs
+  return gen_monolith_ops.monolith_interact_grad(grad=grad, x=x, x0=x0, kernel=kernel)
+
+
+def fid_counter(counter: tf.Tensor, counter_threshold: int, step: float = 1.0) -> tf.Tensor:
+  """Counts how often a fid was trained, in a slice of its embedding.
+
+  Give the fid a slice of dim 1 that starts at 0, with `SgdOptimizer(1.0)`: the gradient of the result is `-step`,
+  whatever the loss, until the counter has reached the threshold, and 0 from then on. So every update adds `step`, and
+  the result is the count with the present example included. Since the incoming gradient is ignored, a scaled loss does
+  not change the count, but a clipped or averaged gradient does. Counts above 2048 are not exact in half precision:
+  use `Fp32Compressor`.
+
+  >>> fid_counter(tf.constant([[1.], [1000.]]), counter_threshold=1000).numpy().tolist()
+  [[2.0], [1000.0]]
+
+  Args:
+    counter: float32, any shape.
+    counter_threshold: where counting ends.
+    step: what one update adds.
+
+  Returns:
+    `min(counter + step, counter_threshold)`, like `counter`.
+  """
+  counter = gen_monolith_ops.monolith_fid_counter(counter=counter, step=step, counter_threshold=counter_threshold)
+  return tf.minimum(counter + step, tf.cast(counter_threshold, counter.dtype))
+
+
+@tf.RegisterGradient("MonolithFidCounter")
+def _fid_counter_grad(op: tf.Operation, grad: tf.Tensor) -> tf.Tensor:
+  del grad  # the count does not depend on the loss
+  counter, step = op.inputs[0], op.get_attr("step")
+  counting = counter < tf.cast(op.get_attr("counter_threshold"), counter.dtype)
+  return tf.where(counting, -step * tf.ones_like(counter), tf.zeros_like(counter))
