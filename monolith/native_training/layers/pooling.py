@@ -43,6 +43,10 @@ class Pooling(tf.keras.layers.Layer):
   def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
     return shapes_of(input_shape)[0]
 
+  def get_config(self) -> dict[str, Any]:
+    # Without it, Keras would write down the constructor's arguments as they were given: None for a default dtype.
+    return super().get_config()
+
 
 @with_params
 class SumPooling(Pooling):
