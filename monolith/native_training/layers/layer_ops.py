@@ -29,8 +29,8 @@ def ffm(left: tf.Tensor, right: tf.Tensor, dim_size: int, int_type: str = "multi
   [[17.0, 39.0]]
 
   Args:
-    left: float `[B, L * dim_size]`, L vectors side by side. The op computes in float32; what has another dtype is crossed
-      by TensorFlow's own ops.
+    left: float `[B, L * dim_size]`, L vectors side by side. The op computes in float32; for another dtype TensorFlow's
+      own ops do.
     right: `[B, R * dim_size]`, of the same dtype.
     dim_size: width of one vector, >= 1. Output and time grow with it in 'multiply'; in 'dot' only time does.
     int_type: 'dot' for inner products; anything else for products element by element.
@@ -135,8 +135,8 @@ def interact(x: tf.Tensor, x0: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
   Args:
     x: float `[rows, H]`. The op computes in float32; for another dtype TensorFlow's own ops do, with all products in
       memory.
-    x0: `[rows, m]`, of the same dtype as all three.
-    kernel: `[H * m, N]`.
+    x0: `[rows, m]`, of the same dtype.
+    kernel: `[H * m, N]`, of the same dtype.
 
   Returns:
     `[rows, N]`.
