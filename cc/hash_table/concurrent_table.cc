@@ -44,7 +44,9 @@ class Rows {
   const float* operator[](int64_t i) const {
     return batch_.row_of != nullptr ? batch_.row_of[i] : batch_.rows + i * dim_;
   }
-  void Prefetch(int64_t i) const { PrefetchBytes(reinterpret_cast<const char*>((*this)[i]), sizeof(float) * dim_, false); }
+  void Prefetch(int64_t i) const {
+    PrefetchBytes(reinterpret_cast<const char*>((*this)[i]), sizeof(float) * dim_, false);
+  }
 
  private:
   const Batch& batch_;

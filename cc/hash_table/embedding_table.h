@@ -28,11 +28,11 @@ class AdmissionFilter {
 struct Batch {
   const int64_t* fids;
   int64_t n;
-  const float* rows = nullptr;             // [n, dim]
-  const float* const* row_of = nullptr;    // or, if not null, where the row of each fid is
-  const int64_t* occurrences = nullptr;    // how often each was seen: what the filter counts; null: once
-  int part = 0;                            // a call takes only those fids that belong to part `part` of `num_parts`
-  int num_parts = 1;                       // (PartOfFid): so threads share a batch, and a fid is one thread's
+  const float* rows = nullptr;           // [n, dim]
+  const float* const* row_of = nullptr;  // or, if not null, where the row of each fid is
+  const int64_t* occurrences = nullptr;  // how often each was seen: what the filter counts; null: once
+  int part = 0;                          // a call takes only those fids that belong to part `part` of `num_parts`
+  int num_parts = 1;                     // (PartOfFid): so threads share a batch, and a fid is one thread's
 };
 
 // What an optimizer step takes beside a gradient.

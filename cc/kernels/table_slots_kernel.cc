@@ -146,10 +146,10 @@ class OptimizeSlotsOp : public SlotsOp {
       const IdGroup& group = stacked.groups[i];
       const int64_t needed = group.num_ids * tables.table(group.table).dim();
       if (gradients[i].NumElements() != needed) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            type_string(), ": the gradients of slot ", i, " have ", gradients[i].NumElements(), " floats, but ",
-            group.num_ids, " ids of table '", tables.table(group.table).config().name, "' need ", needed,
-            "; pass a row as wide as its table for every id."));
+        return absl::InvalidArgumentError(
+            absl::StrCat(type_string(), ": the gradients of slot ", i, " have ", gradients[i].NumElements(),
+                         " floats, but ", group.num_ids, " ids of table '", tables.table(group.table).config().name,
+                         "' need ", needed, "; pass a row as wide as its table for every id."));
       }
       values->push_back(gradients[i].flat<float>().data());
     }

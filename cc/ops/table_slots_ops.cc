@@ -20,8 +20,8 @@ Status ReadNumSlots(InferenceContext* c, const char* list, int* num_slots) {
   TF_RETURN_IF_ERROR(c->GetAttr("num_slots", num_slots));
   TF_RETURN_IF_ERROR(c->GetAttr(list, &values));
   if (static_cast<int>(values.size()) != *num_slots) {
-    return absl::InvalidArgumentError(absl::StrCat(list, " has ", values.size(), " elements for ", *num_slots,
-                                                   " slots; give one for each."));
+    return absl::InvalidArgumentError(
+        absl::StrCat(list, " has ", values.size(), " elements for ", *num_slots, " slots; give one for each."));
   }
   return absl::OkStatus();
 }

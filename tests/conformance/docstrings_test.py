@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Examples in docstrings do what they say, and every loss and optimizer has one."""
+"""Examples in docstrings do what they say, and every layer, loss and optimizer has one."""
 
 import doctest
 import importlib
 import pkgutil
 
+from conformance import cases
+from conformance import register  # noqa: F401  fills the lists of `cases`
 import numpy as np
 import pytest
 
@@ -29,3 +31,9 @@ def test_examples_hold(name):
 def test_losses_and_optimizers_have_an_example(name):
   tests = doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name))
   assert any(test.examples for test in tests)
+
+
+def test_layers_have_an_example():
+  classes = {type(case.build()) for case in cases.LAYERS}
+  ours = [c for c in classes if c.__module__.startswith("monolith.")]
+  assert not sorted(c.__name__ for c in ours if ">>> " not in (c.__doc__ or ""))

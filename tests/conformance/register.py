@@ -20,8 +20,10 @@ from monolith.native_training.optimizers.adamom import AdamomOptimizer
 from monolith.native_training.optimizers.rmsprop import RmspropOptimizer
 from monolith.native_training.optimizers.shampoo import ShampooOptimizer
 
+import tensorflow as tf  # isort: skip
+
 # Classes that are public for others to derive from, and layers that cannot be called on example inputs alone.
-ABSTRACT: dict[str, str] = {}
+ABSTRACT = {"Pooling": "a subclass says how tensors become one"}
 
 # Dense, MLP.
 layer("Dense", lambda: layers.Dense(3), (4, 6))
@@ -51,11 +53,128 @@ layer(
   mixes_rows=True,
 )
 layer("BatchNorm-eval", lambda: norms.BatchNorm(mode="eval"), (4, 6))
+layer("LayerNorm", lambda: norms.LayerNorm(None), (4, 6))
+layer("LayerNorm-rank3", lambda: norms.LayerNorm("uniform", "l2"), (4, 5, 6))
+
+# Losses of several tasks, here sums of two inputs; the other inputs are their gradients by what they share.
+layer(
+  "GradNorm",
+  lambda: norms.GradNorm(["a", "b"]),
+  [(4, 6)] * 4,
+  call=lambda norm, i: norm([tf.reduce_sum(i[0]), tf.reduce_sum(i[1])], gradients=[[i[2]], [i[3]]]),
+  mixes_rows=True,
+)
+layer(
+  "GradNorm-relative",
+  lambda: norms.GradNorm(["a", "b"], scale=2.0, loss_pow=1.5, relative_diff=True),
+  [(4, 6)] * 4,
+  call=lambda norm, i: norm([tf.reduce_sum(i[0]), tf.reduce_sum(i[1])], gradients=[[i[2]], [i[3]]]),
+  mixes_rows=True,
+)
 
 # Logits.
 layer("LogitCorrection", lambda: layers.LogitCorrection(), [(4,), Input((4,), 0.1, 1.0)])
 layer("LogitCorrection-bias", lambda: layers.LogitCorrection("sigmoid", True), [(4, 1), Input((4, 1), 0.1, 1.0)])
 layer("LogitCorrection-one", lambda: layers.LogitCorrection(sample_bias=True), (4, 2))
+
+# Biases and pools.
+layer("AddBias", lambda: layers.AddBias(), (4, 6))
+layer("AddBias-rank4", lambda: layers.AddBias("glorot_normal", "l2"), (4, 2, 3, 2))
+layer("SumPooling", lambda: layers.SumPooling(), [(4, 6)] * 3)
+# A Keras model writes a list of one tensor down as the tensor.
+layer("SumPooling-one", lambda: layers.SumPooling(), [(4, 5, 6)], skip=["keras_model_round_trip"])
+layer("AvgPooling", lambda: layers.AvgPooling(), [(4, 6)] * 3)
+layer("MaxPooling", lambda: layers.MaxPooling(), [(4, 6)] * 3)
+
+# Towers of several inputs and several tasks.
+layer("LHUCTower", lambda: layers.LHUCTower([5, 2]), (4, 6))
+layer(
+  "LHUCTower-pair",
+  lambda: layers.LHUCTower((5, 2), lhuc_output_dims=[3], activations=["prelu", "tanh"], lhuc_use_bias=False),
+  [(4, 6), (4, 3)],
+)
+layer(
+  "LHUCTower-batchnorm",
+  lambda: layers.LHUCTower([4, 2], activations="tanh", enable_batch_normalization=True),
+  (4, 6),
+  call=lambda tower, x: tower(x, training=True),
+  mixes_rows=True,
+)
+layer("MMoE", lambda: layers.MMoE(2, [5, 3], "tanh", num_experts=3), (4, 6))
+layer("MMoE-pair", lambda: layers.MMoE(2, [[4, 3], [3]], [["prelu", "tanh"], "tanh"], ["ones", None]), [(4, 6), (4, 2)])
+# Large inputs, so that no gates are so close that half precision would swap them.
+layer(
+  "MMoE-topk",
+  lambda: layers.MMoE(2, [3], "tanh", gate_type="topk", top_k=2, num_experts=3),
+  Input((4, 6), -20, 20),
+)
+layer(
+  "MMoE-noise_topk",
+  lambda: layers.MMoE(2, [3], "tanh", gate_type="noise_topk", top_k=2, num_experts=3),
+  (4, 6),
+  random=True,
+)
+layer("SNR", lambda: layers.SNR(3, 4, mode="infer"), [(4, 6), (4, 6)])
+layer("SNR-train", lambda: layers.SNR(3, 4, use_ste=True), [(4, 6), (4, 6)], random=True)
+layer("SNR-aver", lambda: layers.SNR(2, 6, snr_type="aver", mode="eval"), [(4, 6), (4, 6), (4, 6)])
+
+# Sequences.
+layer("AGRUCell", lambda: layers.AGRUCell(5), [(4, 6), (4, 5), Input((4, 1), 0, 1)], call=lambda cell, i: cell(*i))
+layer(
+  "AGRUCell-augru",
+  lambda: layers.AGRUCell(5, "AUGRU", regularizer="l2"),
+  [(4, 6), (4, 5), Input((4, 1), 0, 1)],
+  call=lambda cell, i: cell(*i),
+)
+layer("AGRUCell-no_score", lambda: layers.AGRUCell(5), [(4, 6), (4, 5)], call=lambda cell, i: cell(*i))
+layer("DIN", lambda: layers.DIN([5, 3, 1], "prelu"), [(4, 6), (4, 5, 6)])
+layer("DIN-elementwise", lambda: layers.DIN([4, 1], "tanh", mode="elementwise", decay=True), [(4, 6), (4, 5, 6)])
+layer(
+  "DIN-mask",
+  lambda: layers.DIN([4, 1], "sigmoid", regularizer="l2"),
+  [(4, 6), (4, 5, 6), Input((4, 5), 0, 2, "int32")],
+  call=lambda din, i: din(i[:2], mask=i[2]),
+)
+layer("DIEN", lambda: layers.DIEN(6, activation="tanh"), [(4, 6), (4, 5, 3)])
+layer("DIEN-augru", lambda: layers.DIEN(6, "AUGRU", "tanh", regularizer="l2"), [(4, 6), (4, 5, 3)])
+layer("DMR_U2I", lambda: layers.DMR_U2I(4), [(4, 6), (4, 5, 3)], no_gradient=["DMR_U2I/bias"])
+layer("DMR_U2I-relu", lambda: layers.DMR_U2I(4, "tanh"), [(4, 6), (4, 5, 3)], no_gradient=["DMR_U2I/bias"])
+
+# Crosses.
+layer("GroupInt", lambda: layers.GroupInt(), [[(4, 3), (4, 3)], [(4, 3)]])
+layer("GroupInt-dot", lambda: layers.GroupInt("dot", out_type=None), [[(4, 3)], [(4, 3), (4, 3)]])
+layer(
+  "GroupInt-attention",
+  lambda: layers.GroupInt(use_attention=True, attention_units=[4, 1], activation="tanh", out_type="stack"),
+  [[(4, 3), (4, 3)], [(4, 3), (4, 3)]],
+)
+layer("AllInt", lambda: layers.AllInt(2), (4, 5, 3))
+layer("AllInt-list", lambda: layers.AllInt(2, "ones", "l2", use_bias=False, out_type=None), (4, 5, 3))
+layer("AllInt-stack", lambda: layers.AllInt(2, out_type="stack", keep_list=True), (4, 5, 3))
+layer("CDot", lambda: layers.CDot(2, [4], "tanh"), (4, 5, 3))
+layer("CAN", lambda: layers.CAN(activation="tanh"), [(4, 5, 3), (4, 24)])
+layer("CAN-one", lambda: layers.CAN(activation="tanh", is_stacked=False), [(4, 3), (4, 24)])
+layer("CAN-seq", lambda: layers.CAN(1, is_seq=True), [(4, 2, 5, 3), (4, 12)])
+layer("CAN-one_seq", lambda: layers.CAN(1, is_seq=True, is_stacked=False), [(4, 5, 3), (4, 12)])
+layer("DCN", lambda: layers.DCN(2), (4, 6))
+layer("DCN-vector", lambda: layers.DCN(2, "vector", regularizer="l2"), (4, 5, 6))
+layer("DCN-mixed", lambda: layers.DCN(2, "mixed", num_experts=2, low_rank=3), (4, 6))
+layer("DCN-normalized", lambda: layers.DCN(2, "mixed", num_experts=2, low_rank=3, allow_kernel_norm=True), (4, 6))
+layer("DCN-dropout", lambda: layers.DCN(2, use_dropout=True, keep_prob=0.8), (4, 6), random=True)
+layer("CIN", lambda: layers.CIN([4, 3]), (4, 5, 3))
+layer("CIN-tanh", lambda: layers.CIN([4, 2, 3], "tanh", regularizer="l2"), (4, 5, 3))
+
+# Transforms of features.
+layer("AutoInt", lambda: layers.AutoInt(), (4, 5, 3))
+layer("AutoInt-list", lambda: layers.AutoInt(2, out_type=None), (4, 5, 3))
+layer("iRazor", lambda: layers.iRazor([0, 1, 3], t=1.0), (4, 5, 3))
+layer(
+  "iRazor-loss", lambda: layers.iRazor([0, 1, 3], t=1.0, feature_weight=[0.1, 0.2, 0.3, 0.4, 0.5], out_type="stack"),
+  (4, 5, 3),
+)  # fmt: skip
+layer("SeNet", lambda: layers.SeNet(5, 4), (4, 5, 3))
+layer("SeNet-list", lambda: layers.SeNet(3, 4, on_gpu=True, out_type=None), [(4, 3), (4, 2), (4, 1)])
+layer("SeNet-means", lambda: layers.SeNet(2, None), [(4, 3), (4, 2)])
 
 # Activations.
 activation("relu")

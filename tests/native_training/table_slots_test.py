@@ -46,7 +46,9 @@ def _train_stacked(tables, dedup):
 
 
 def _rows(tables):
-  return {slot: rows.numpy() for slot, rows in tables.lookup({s: tf.constant(i, tf.int64) for s, i in IDS.items()}).items()}
+  return {
+    slot: rows.numpy() for slot, rows in tables.lookup({s: tf.constant(i, tf.int64) for s, i in IDS.items()}).items()
+  }
 
 
 @pytest.mark.parametrize("dedup", [False, True])

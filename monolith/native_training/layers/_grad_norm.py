@@ -154,8 +154,8 @@ class GradNorm(tf.keras.layers.Layer):
       _summaries.scalar(f"gnorm/{name}", norms[i])
       _summaries.scalar(f"wgnorm/{name}", weights[i] * norms[i])
 
-  def compute_output_shape(self, input_shape: Any) -> tuple[tf.TensorShape, tf.TensorShape]:
-    return tf.TensorShape([]), tf.TensorShape([])
+  def compute_output_shape(self, input_shape: Any) -> list[tf.TensorShape]:
+    return [tf.TensorShape([]), tf.TensorShape([])]
 
   def get_config(self) -> dict[str, Any]:
     config = super().get_config()

@@ -24,7 +24,7 @@ class GroupInt(tf.keras.layers.Layer):
   restricted to pairs across the groups;
   the attention is that of Xiao et al., 2017, https://arxiv.org/abs/1708.04617, equation 5, without its softmax.
 
-  Input shape: a pair (left, right) of lists of L and R float32 tensors `[B, D]`.
+  Input shape: a pair (left, right) of lists of L and R float tensors `[B, D]`.
   Output shape: 'multiply' has L * R features of width D, left first: `[B, L * R * D]` ('concat'), `[B, L * R, D]`
   ('stack') or a list of `[B, D]` (None). 'dot' has the same with a width of 1.
 

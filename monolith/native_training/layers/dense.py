@@ -27,10 +27,20 @@ class Dense(tf.keras.layers.Layer):
 
   Input is float `[..., in]`, output `[..., units]`. K' is the kernel, or with `allow_kernel_norm` the kernel with
   columns of length 1 (times `trainable_kernel_norm` if `kernel_norm_trainable`, which starts at the lengths that the
-  columns were drawn with; without it the initial scale is lost).
+  columns were drawn with; without it the initial scale is lost): weight normalization, Salimans and Kingma, 2016,
+  https://arxiv.org/abs/1602.07868, equation 2.
+
+  A layer has `in * units` weights and costs as many products a row; `units` sets both. Normalization costs a pass over
+  the kernel at every step, whatever the batch.
 
   Weights, named `<layer>/<weight>` in graphs and eagerly: kernel `[in, units]`, trainable_kernel_norm `[units]` (both
   norm flags), bias `[units]` (use_bias), inactive_relu_count_moving_avg `[units]`, not trainable (the monitor).
+
+  >>> Dense(1, "relu", kernel_initializer="ones")(tf.constant([[1.0, 2.0], [-3.0, 0.0]])).numpy().tolist()
+  [[3.0], [0.0]]
+  >>> dense = Dense(1, use_bias=False, kernel_initializer="ones", allow_kernel_norm=True)
+  >>> dense(tf.ones([1, 4])).numpy().tolist()
+  [[2.0]]
 
   Args:
     units: width of the output; > 0.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from monolith.native_training.layers import utils
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import tensorflow as tf
@@ -28,8 +29,9 @@ def ffm(left: tf.Tensor, right: tf.Tensor, dim_size: int, int_type: str = "multi
   [[17.0, 39.0]]
 
   Args:
-    left: float32 `[B, L * dim_size]`, L vectors side by side.
-    right: float32 `[B, R * dim_size]`.
+    left: float `[B, L * dim_size]`, L vectors side by side. The op computes in float32; for another dtype TensorFlow's
+      own ops do.
+    right: `[B, R * dim_size]`, of the same dtype.
     dim_size: width of one vector, >= 1. Output and time grow with it in 'multiply'; in 'dot' only time does.
     int_type: 'dot' for inner products; anything else for products element by element.
 
@@ -40,7 +42,19 @@ def ffm(left: tf.Tensor, right: tf.Tensor, dim_size: int, int_type: str = "multi
     ValueError, tf.errors.InvalidArgumentError: a side is no matrix or its width no multiple of `dim_size`, or the
       batches differ; the former where shapes are known when the graph is built.
   """
-  return gen_monolith_ops.ffm(left=left, right=right, dim_size=dim_size, int_type=int_type)
+  left, right = tf.convert_to_tensor(left), tf.convert_to_tensor(right)
+  if left.dtype == tf.float32:
+    return gen_monolith_ops.ffm(left=left, right=right, dim_size=dim_size, int_type=int_type)
+  # einsum checks that sizes of one letter are equal, where a product would broadcast.
+  equation = "bld,brd->blr" if int_type == "dot" else "bld,brd->blrd"
+  crossed = tf.einsum(equation, _vectors(left, dim_size), _vectors(right, dim_size))
+  width = utils.dim_size(left, 1) * utils.dim_size(right, 1) // (dim_size**2 if int_type == "dot" else dim_size)
+  return tf.reshape(crossed, [tf.shape(left)[0], width])
+
+
+def _vectors(x: tf.Tensor, dim: int) -> tf.Tensor:
+  """Returns `[B, n, dim]` for n vectors side by side."""
+  return tf.reshape(x, [tf.shape(x)[0], utils.dim_size(x, 1) // dim, dim])
 
 
 @tf.RegisterGradient("FFM")
@@ -119,9 +133,10 @@ def interact(x: tf.Tensor, x0: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
   [[83.0]]
 
   Args:
-    x: float32 `[rows, H]`.
-    x0: float32 `[rows, m]`.
-    kernel: float32 `[H * m, N]`.
+    x: float `[rows, H]`. The op computes in float32; for another dtype TensorFlow's own ops do, with all products in
+      memory.
+    x0: `[rows, m]`, of the same dtype.
+    kernel: `[H * m, N]`, of the same dtype.
 
   Returns:
     `[rows, N]`.
@@ -130,7 +145,11 @@ def interact(x: tf.Tensor, x0: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     ValueError, tf.errors.InvalidArgumentError: an argument is no matrix, rows differ in number, or the kernel is not
       H * m high; the former where shapes are known when the graph is built.
   """
-  return gen_monolith_ops.monolith_interact(x=x, x0=x0, kernel=kernel)
+  x, x0, kernel = (tf.convert_to_tensor(t) for t in (x, x0, kernel))
+  if x.dtype == tf.float32:
+    return gen_monolith_ops.monolith_interact(x=x, x0=x0, kernel=kernel)
+  products = tf.einsum("rh,rj->rhj", x, x0)
+  return tf.matmul(tf.reshape(products, [tf.shape(x)[0], utils.dim_size(x, 1) * utils.dim_size(x0, 1)]), kernel)
 
 
 @tf.RegisterGradient("MonolithInteract")

@@ -77,6 +77,17 @@ class MLP(tf.keras.layers.Layer):
   Input is float `[..., in]`, output `[..., output_dims[-1]]`. The last dense layer has no batch normalization, and an
   activation only where `activations` is a list.
 
+  Each layer costs the product of its width and the width before it, in weights and in products a row, so wide
+  neighbours cost most. Widths usually fall from layer to layer, to 1 for a logit.
+
+  Weights of layer i: `dense_i/...` as in `Dense`; those of the batch normalizations and of activations that have some.
+
+  >>> MLP([8, 4, 1], activations="tanh")(tf.ones([3, 10])).shape.as_list()
+  [3, 1]
+  >>> mlp = MLP([2, 1], ["relu", "sigmoid"], initializers="ones", use_weight_norm=False)
+  >>> mlp(tf.constant([[-1.0, -2.0]])).numpy().tolist()
+  [[0.5]]
+
   Args:
     output_dims: widths of the layers, at least one.
     activations: None is relu for all layers but the last; a list has one a layer, in whatever form

@@ -27,13 +27,24 @@ def _constant_initializer(value: Any) -> Any:
 class BatchNorm(tf.keras.layers.Layer):
   """Batch normalization whose mode is fixed when the layer is made.
 
+  Source: Ioffe and Szegedy, 2015, https://arxiv.org/abs/1502.03167, algorithm 1: `gamma * (x - mean) / sqrt(variance +
+  epsilon) + beta`.
+
   Input and output are float `[..., D]`. In mode 'train' each of the D features is normalized with its mean and variance
   over all other axes, or, with `training_use_global_dist`, with `g * moving + (1 - g) * batch` where g is
   `global_dist_momentum` and `moving` is read before this step's update. In the other modes the moving statistics are
   used. The statistics are non-trainable moving averages: `moving = momentum * moving + (1 - momentum) * batch`. In a
   TF1 graph their updates join the collection UPDATE_OPS; elsewhere they happen in the call.
 
+  Small batches have noisy statistics; blending in the moving ones steadies them, but ties the output to weights of
+  the past, so gradients no longer see all of the normalization. A batch without rows changes no statistic.
+
   Weights: moving_mean, moving_variance, beta_offset (if `center`), gamma_scale (if `scale`), each `[D]`.
+
+  >>> BatchNorm()(tf.constant([[1.0], [3.0]])).numpy().round(3).tolist()
+  [[-1.0], [1.0]]
+  >>> BatchNorm(mode="eval", epsilon=0.0)(tf.constant([[1.0], [3.0]])).numpy().tolist()
+  [[1.0], [3.0]]
 
   Args:
     momentum: share of the old statistics that is kept at each step.

@@ -19,7 +19,8 @@ class Pooling(tf.keras.layers.Layer):
   """What pools have in common; a subclass says in `pool` how two or more tensors become one.
 
   Input is a list of at least one tensor, all of one dtype and shape, any shape; the output is like each of them. One
-  tensor alone comes back as it is.
+  tensor alone comes back as it is. Whatever the list's length, a layer behind stays the same; concatenation would keep
+  more, at a width that grows with it.
 
   Raises:
     TypeError: the input is not a list.
@@ -42,6 +43,10 @@ class Pooling(tf.keras.layers.Layer):
 
   def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
     return shapes_of(input_shape)[0]
+
+  def get_config(self) -> dict[str, Any]:
+    # Without it, Keras would write down the constructor's arguments as they were given: None for a default dtype.
+    return super().get_config()
 
 
 @with_params

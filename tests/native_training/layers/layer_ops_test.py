@@ -150,6 +150,23 @@ def test_ffm_refuses(left, right, message):
     layer_ops.ffm(tf.zeros(left), tf.zeros(right), 4)
 
 
+@pytest.mark.parametrize("dtype, atol", [(tf.float64, 1e-12), (tf.bfloat16, 0.05)])
+@pytest.mark.parametrize("int_type", ["multiply", "dot"])
+def test_ffm_of_other_dtypes(dtype, atol, int_type):
+  left, right = np.random.default_rng(1).uniform(-1, 1, (2, 3, 8))
+  found = layer_ops.ffm(tf.cast(left, dtype), tf.cast(right[:, :4], dtype), 4, int_type)
+  assert found.dtype == dtype
+  np.testing.assert_allclose(tf.cast(found, tf.float64), _ffm_twin(left, right[:, :4], 4, int_type), atol=atol)
+  empty = layer_ops.ffm(tf.zeros([0, 8], dtype), tf.zeros([0, 4], dtype), 4, int_type)
+  assert empty.shape == (0, found.shape[1])
+
+
+@pytest.mark.parametrize("left, right", [((2, 5), (2, 4)), ((2, 4), (2, 6)), ((1, 4), (3, 4)), ((3, 4), (1, 4))])
+def test_ffm_of_other_dtypes_refuses_too(left, right):
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    layer_ops.ffm(tf.zeros(left, tf.float64), tf.zeros(right, tf.float64), 4)
+
+
 def test_ffm_refuses_a_width_of_zero():
   with pytest.raises(tf.errors.InvalidArgumentError, match="'dim_size' of 0 must be at least minimum 1"):
     layer_ops.ffm(np.zeros((2, 4), np.float32), np.zeros((2, 4), np.float32), 0)
@@ -305,6 +322,16 @@ def test_interact_and_its_gradient(how, rows, num_x, num_x0, units, derive):
   wanted = derive(lambda *a: _loss(_interact_twin(*a)), arrays)
   for f, w in zip(found, wanted, strict=True):
     np.testing.assert_allclose(f, w, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype, atol", [(tf.float64, 1e-12), (tf.bfloat16, 0.1)])
+def test_interact_of_other_dtypes(dtype, atol):
+  x, x0, kernel = (np.random.default_rng(1).uniform(-1, 1, shape) for shape in ((5, 3), (5, 2), (6, 4)))
+  found = layer_ops.interact(*(tf.cast(a, dtype) for a in (x, x0, kernel)))
+  assert found.dtype == dtype
+  np.testing.assert_allclose(tf.cast(found, tf.float64), _interact_twin(x, x0, kernel), atol=atol)
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    layer_ops.interact(tf.cast(x, dtype), tf.cast(x0[:1], dtype), tf.cast(kernel, dtype))
 
 
 def test_interact_gradient_by_differences():

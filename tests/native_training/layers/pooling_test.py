@@ -56,3 +56,8 @@ def test_wrong_inputs():
 
 def test_examples(run_examples):
   run_examples(pooling)
+
+
+@pytest.mark.parametrize("cls", _TWINS)
+def test_config_has_the_dtype_in_effect(cls):
+  assert cls(name="p").get_config() == {"name": "p", "trainable": True, "dtype": "float32"}
