@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from benchmarks import report
 from benchmarks.layers import registry
+from benchmarks.layers import sequences, towers  # noqa: F401  (register their cases)
 
 import numpy as np
 import tensorflow as tf
@@ -42,8 +43,11 @@ def make_function(case: registry.Case, peer: str, inputs: Any) -> tuple[Any, lis
     for weight, value in zip(weights, values, strict=True):
       weight.assign(value)
     return layer, list(weights)
-  variables = [tf.Variable(value) for value in values]
-  return lambda inputs: case.composition(inputs, [tf.convert_to_tensor(v) for v in variables]), variables
+  variables = [tf.Variable(value, trainable=w.trainable) for value, w in zip(values, weights, strict=True)]
+  # Statistics stay variables, which a composition can update.
+  return lambda inputs: case.composition(
+    inputs, [tf.convert_to_tensor(v) if v.trainable else v for v in variables]
+  ), variables
 
 
 def checksum(tensors: Any) -> float:
@@ -94,12 +98,13 @@ def measure(name: str, peer: str, batch: int, steps: int) -> dict[str, Any]:
     with tf.GradientTape() as tape:
       tape.watch(inputs)
       outputs = function(inputs)
-    return outputs, tape.gradient(outputs, [inputs, weights], output_gradients=seeds)
+    trained = [w for w in weights if w.trainable]
+    return outputs, tape.gradient(outputs, [inputs, trained], output_gradients=seeds)
 
   del outputs
   before = report.resident_bytes()
   _reset_peak()
-  result = {"checksum": checksum(both(inputs))}
+  result = {"checksum": checksum([both(inputs), [w for w in weights if not w.trainable]])}
   result["forward"] = _seconds(lambda: forward(inputs), steps)
   result["both"] = _seconds(lambda: both(inputs), steps)
   result["peak"] = _peak_bytes() - before
