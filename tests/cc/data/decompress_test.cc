@@ -92,9 +92,7 @@ TEST_P(StreamTest, ReadsStreamsOneAfterAnother) {
   }
 }
 
-TEST_P(StreamTest, NothingIsAnEmptyStream) {
-  EXPECT_EQ(ReadAll(Source("", GetParam().compression, 9).get(), 9), "");
-}
+TEST_P(StreamTest, NothingIsAnEmptyStream) { EXPECT_EQ(ReadAll(Source("", GetParam().compression, 9).get(), 9), ""); }
 
 TEST_P(StreamTest, EveryCutIsAnError) {
   for (size_t cut = 1; cut < GetParam().text->size(); ++cut) {
@@ -126,8 +124,10 @@ TEST(SnappySourceTest, DamageIsAnError) {
   for (size_t cut = 1; cut < file.size(); ++cut) {
     EXPECT_THAT(ErrorOf(file.substr(0, cut), Compression::kSnappy), HasSubstr("breaks off")) << cut;
   }
-  EXPECT_THAT(ErrorOf(BigEndian(4) + Chunk("abcde"), Compression::kSnappy), HasSubstr("a chunk has an impossible length"));
-  EXPECT_THAT(ErrorOf(BigEndian(9) + BigEndian(0x7fffffff), Compression::kSnappy), HasSubstr("claims 2147483647 bytes"));
+  EXPECT_THAT(ErrorOf(BigEndian(4) + Chunk("abcde"), Compression::kSnappy),
+              HasSubstr("a chunk has an impossible length"));
+  EXPECT_THAT(ErrorOf(BigEndian(9) + BigEndian(0x7fffffff), Compression::kSnappy),
+              HasSubstr("claims 2147483647 bytes"));
   std::string longer = BigEndian(5) + Chunk("abcde");
   longer[8] = 4;
   EXPECT_THAT(ErrorOf(longer, Compression::kSnappy), HasSubstr("a chunk cannot be decoded"));

@@ -14,13 +14,14 @@ using data::IsMessage;
 using data::MessageType;
 
 TEST(MessageCheckTest, TextIsUtf8InExamplesOnly) {
-  for (const char* bad : {"\x80", "\xc0\x80", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80",
-                          "\xf8\x88\x80\x80\x80", "\xe2\x82"}) {
+  for (const char* bad : {"\x80", "\xc0\x80", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
+                          "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xe2\x82"}) {
     EXPECT_FALSE(IsMessage(MessageType::kExample, Field(1, Field(1, bad)))) << bad;
     EXPECT_FALSE(IsMessage(MessageType::kExampleBatch, Field(1, Field(1, bad)))) << bad;
     EXPECT_TRUE(IsMessage(MessageType::kInstance, Field(9, Field(1, bad)))) << bad;
   }
-  for (const char* good : {"", "abc", "\xc3\xa9", "\xe2\x82\xac", "\xed\x9f\xbf", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"}) {
+  for (const char* good :
+       {"", "abc", "\xc3\xa9", "\xe2\x82\xac", "\xed\x9f\xbf", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"}) {
     EXPECT_TRUE(IsMessage(MessageType::kExample, Field(1, Field(1, good)))) << good;
   }
 }

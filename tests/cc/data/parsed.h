@@ -52,7 +52,8 @@ inline std::vector<ParsedColumn> Parsed(const data::ColumnPlan& plan, data::RowB
   return parsed;
 }
 
-inline std::unique_ptr<data::RowBatch> NewBatch(const data::ColumnPlan& plan, const std::vector<std::string>& messages) {
+inline std::unique_ptr<data::RowBatch> NewBatch(const data::ColumnPlan& plan,
+                                                const std::vector<std::string>& messages) {
   const std::vector<std::string_view> views(messages.begin(), messages.end());
   switch (plan.type()) {
     case data::MessageType::kInstance:

@@ -42,7 +42,8 @@ TEST(Qtz8Test, UpToFourValuesLieInTheMiddleOfWhatWasCut) {
 }
 
 TEST(Qtz8Test, AnotherNumberOfValuesIsAnError) {
-  for (const auto& [bytes, n] : std::vector<std::pair<size_t, int64_t>>{{9, 4}, {9, 6}, {8, 8}, {7, 3}, {2, 2}, {0, 1}}) {
+  for (const auto& [bytes, n] :
+       std::vector<std::pair<size_t, int64_t>>{{9, 4}, {9, 6}, {8, 8}, {7, 3}, {2, 2}, {0, 1}}) {
     try {
       Decode(std::string(bytes, '\1'), n);
       ADD_FAILURE() << bytes;

@@ -79,7 +79,8 @@ TEST(RecordReaderTest, Layouts) {
   EXPECT_EQ(ReadAll(NewReader(Zeros(8) + tail, {true, false, false, false})), ab);
   EXPECT_EQ(ReadAll(NewReader(Word(2) + "x1" + tail, {false, false, true, false})), ab);
   EXPECT_EQ(ReadAll(NewReader(Zeros(24) + tail, {false, true, true, false})), ab);
-  EXPECT_EQ(ReadAll(NewReader(Word(2) + "x1" + tail, {false, true, true, false})), ab) << "the prefix carries the length";
+  EXPECT_EQ(ReadAll(NewReader(Word(2) + "x1" + tail, {false, true, true, false})), ab)
+      << "the prefix carries the length";
 }
 
 TEST(RecordReaderTest, LagrangexHasTheKeyOfItsSource) {
@@ -112,7 +113,8 @@ TEST(RecordReaderTest, GarbageLengthsTakeNoMemory) {
   const std::string error = ErrorOf(NewReader(Word(~uint64_t{0}) + "abc", {}), DataError::Code::kDataLoss);
   EXPECT_THAT(error, HasSubstr("claims a length of 18446744073709551615 bytes"));
   EXPECT_THAT(error, HasSubstr("lagrangex_header=False, kafka_dump_prefix=False, has_sort_id=False, kafka_dump=False"));
-  EXPECT_THAT(ErrorOf(NewReader(Word(0x7fffffff) + "abc", {}), DataError::Code::kDataLoss), HasSubstr("truncated record"));
+  EXPECT_THAT(ErrorOf(NewReader(Word(0x7fffffff) + "abc", {}), DataError::Code::kDataLoss),
+              HasSubstr("truncated record"));
   EXPECT_THAT(ErrorOf(NewReader(Word(1ull << 40) + "abc", {false, false, true, false}), DataError::Code::kDataLoss),
               HasSubstr("claims a sort id of 1099511627776 bytes"));
   EXPECT_THAT(ErrorOf(NewReader(Word(0xfefefefe), {}), DataError::Code::kInvalidArgument), HasSubstr("0xfefefefe"));
