@@ -79,8 +79,10 @@ void PutSpecialField(std::string_view name, const FeatureView& feature, std::str
     bool found = false;
     if (feature.kind == kBytesList) {
       ForEachBytes(feature.payload(), 1, [&](std::string_view line_id) {
-        if (!found) PutBytesField(example, kLineId, line_id);
+        if (found) return;
         found = true;
+        if (!IsLineId(line_id)) ThrowBadSpecial(name, "its bytes are no LineId");
+        PutBytesField(example, kLineId, line_id);
       });
     }
     if (!found) ThrowBadSpecial(name, "it has no bytes_list with a serialized LineId");
@@ -100,11 +102,6 @@ void PutSpecialField(std::string_view name, const FeatureView& feature, std::str
     }
     PutFloatField(example, kWeight, weight);
   }
-}
-
-// The LineId that a special column carries is a message of its own, which nobody has looked at.
-void CheckLineId(std::string_view example_bytes) {
-  if (!IsMessage(MessageType::kExample, example_bytes)) ThrowBadSpecial(kLineIdColumn, "its bytes are no LineId");
 }
 
 void PutNamed(std::string_view name, std::string_view feature, int32_t id, bool raw, std::string* example) {
@@ -168,7 +165,6 @@ void SetDataSourceKey(MessageType type, uint32_t key, std::string* message) {
 void ReadExample(std::string_view bytes, Pruning pruning, std::string* example) {
   std::string specials;
   Pieces pieces;
-  bool has_line_id = false;
   example->clear();
   ProtoReader reader(bytes);
   while (true) {
@@ -180,17 +176,13 @@ void ReadExample(std::string_view bytes, Pruning pruning, std::string* example) 
       const std::string_view named = reader.Bytes();
       keep = pruning != Pruning::kFeatures;
       const NamedFeature column = ReadNamed(named, &pieces);
-      if (IsSpecial(column.name)) {
-        PutSpecialField(column.name, column.feature, &specials);
-        has_line_id = has_line_id || column.name == kLineIdColumn;
-      }
+      if (IsSpecial(column.name)) PutSpecialField(column.name, column.feature, &specials);
     } else {
       reader.Skip(tag);
       keep = tag != MakeTag(kNamedRawFeature, kBytes) || pruning != Pruning::kRawFeatures;
     }
     if (keep) example->append(begin, reader.at() - begin);
   }
-  if (has_line_id) CheckLineId(specials);
   example->append(specials);
 }
 
@@ -329,14 +321,12 @@ void BatchRows::CheckColumn(const Column& column) const {
 void BatchRows::Row(int64_t row, std::string* example) const {
   Pieces pieces;
   example->clear();
-  bool has_line_id = false;
   for (const Column& column : columns_) {
     const std::string_view feature = column.features[column.shared ? 0 : row];
     if (!column.raw && IsSpecial(column.name)) {
       FeatureView view;
       view.Merge(feature, &pieces);
       PutSpecialField(column.name, view, example);
-      has_line_id = has_line_id || column.name == kLineIdColumn;
       continue;
     }
     const std::string_view head = column.head;
@@ -347,7 +337,6 @@ void BatchRows::Row(int64_t row, std::string* example) const {
     PutBytesField(example, kNamedValue, feature);
     if (id_size > 0) PutVarintField(example, kNamedId, static_cast<uint64_t>(int64_t{column.id}));
   }
-  if (has_line_id) CheckLineId(*example);
   if (data_source_key_ != 0) SetDataSourceKey(MessageType::kExample, data_source_key_, example);
 }
 

@@ -145,19 +145,33 @@ struct Schemas {
                    {9, Rule::kMessage, &instance_feature}}};
 };
 
-const Schema& SchemaOf(MessageType type) {
+const Schemas& AllSchemas() {
   static const auto* const schemas = new Schemas();
+  return *schemas;
+}
+
+const Schema& SchemaOf(MessageType type) {
+  const Schemas& schemas = AllSchemas();
   switch (type) {
     case MessageType::kInstance:
-      return schemas->instance;
+      return schemas.instance;
     case MessageType::kExampleBatch:
-      return schemas->example_batch;
+      return schemas.example_batch;
     case MessageType::kExample:
-      return schemas->example;
+      return schemas.example;
     case MessageType::kPlaintext:
       break;
   }
-  return schemas->nothing;
+  return schemas.nothing;
+}
+
+bool Fits(const Schema& schema, std::string_view bytes) {
+  try {
+    Check(schema, bytes, 0);
+    return true;
+  } catch (const Malformed&) {
+    return false;
+  }
 }
 
 }  // namespace
@@ -186,14 +200,10 @@ MessageType TypeNamed(const std::string& name) {
 }
 
 bool IsMessage(MessageType type, std::string_view bytes) {
-  if (type == MessageType::kPlaintext) return true;
-  try {
-    Check(SchemaOf(type), bytes, 0);
-    return true;
-  } catch (const Malformed&) {
-    return false;
-  }
+  return type == MessageType::kPlaintext || Fits(SchemaOf(type), bytes);
 }
+
+bool IsLineId(std::string_view bytes) { return Fits(AllSchemas().line_id, bytes); }
 
 void CheckMessage(MessageType type, std::string_view bytes) {
   if (IsMessage(type, bytes)) return;

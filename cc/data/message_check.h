@@ -20,6 +20,9 @@ MessageType TypeNamed(const std::string& name);
 // proto3's strings, all the way down.
 bool IsMessage(MessageType type, std::string_view bytes);
 
+// The same for a LineId.
+bool IsLineId(std::string_view bytes);
+
 // Throws DataError (kFailedPrecondition) "Failed to parse the Example." where IsMessage is false.
 void CheckMessage(MessageType type, std::string_view bytes);
 

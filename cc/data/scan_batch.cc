@@ -145,9 +145,10 @@ class BatchColumns : public RowBatch {
         if (first.data() == nullptr) first = value;
       });
     }
-    if (first.data() == nullptr) {
-      throw DataError(DataError::Code::kFailedPrecondition,
-                      "Failed to parse the column __LINE_ID__: a row has no bytes_list with a serialized LineId.");
+    if (first.data() == nullptr || !IsLineId(first)) {
+      throw DataError(
+          DataError::Code::kFailedPrecondition,
+          "Failed to parse the column __LINE_ID__: a row has no bytes_list with a serialized LineId first.");
     }
     return first;
   }

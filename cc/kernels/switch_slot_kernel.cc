@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "absl/strings/str_cat.h"
 #include "cc/data/fid.h"
 #include "cc/kernels/status_util.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -17,6 +18,8 @@ class SwitchSlotOp : public OpKernel {
     int64_t slot;
     OP_REQUIRES_OK(ctx, ctx->GetAttr("slot", &slot));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("fid_version", &version_));
+    OP_REQUIRES(ctx, version_ == 1 || version_ == 2,
+                absl::InvalidArgumentError(absl::StrCat(type_string(), ": fid_version ", version_, "; use 1 or 2.")));
     OP_REQUIRES_OK(ctx, ToStatus([&] { slot_bits_ = data::MakeFid(static_cast<int>(version_), slot, 0); }));
   }
 
