@@ -98,6 +98,7 @@ void ColumnPlan::Add(int index) {
       if (column.slot < 0 || column.slot >= 1 << kV1SlotBits) {
         ThrowBad(column, "slot " + std::to_string(column.slot) + " is not in [0, 1024), which fids of version 1 have.");
       }
+      has_v1_slots_ = true;
       return claim(by_slot_[column.slot]);
     case ColumnSpec::Origin::kLabel:
       claim(label_);

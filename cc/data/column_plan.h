@@ -56,6 +56,7 @@ class ColumnPlan {
   int weight() const { return weight_; }
   // Columns that are fields of LineId.
   const std::vector<int>& line_id_columns() const { return line_id_; }
+  bool has_v1_slots() const { return has_v1_slots_; }
   bool needs_line_id() const { return !line_id_.empty(); }
   // Whether fids of version 1 in an Instance become version 2: they do if columns of version 2 are asked for as well.
   bool converts_v1() const { return converts_v1_; }
@@ -69,7 +70,7 @@ class ColumnPlan {
   std::array<int16_t, 1024> by_slot_;
   std::vector<int> line_id_;
   int label_ = -1, weight_ = -1;
-  bool converts_v1_ = false;
+  bool converts_v1_ = false, has_v1_slots_ = false;
 };
 
 }  // namespace data

@@ -37,11 +37,12 @@ int64_t CountFixed64(std::string_view message, uint32_t field) {
 
 int64_t* CopyFids(std::string_view message, uint32_t field, bool from_v1, int64_t* out) {
   ForEachFixed(message, field, kFixed64, [&](const char* values, size_t n) {
-    if (n > 0) std::memcpy(out, values, 8 * n);
-    if (from_v1) {
-      for (size_t i = 0; i < n; ++i) out[i] = static_cast<int64_t>(V1ToV2(static_cast<uint64_t>(out[i])));
+    // Lists are short: a loop beats a call.
+    for (size_t i = 0; i < n; ++i) {
+      uint64_t fid;
+      std::memcpy(&fid, values + 8 * i, 8);
+      *out++ = static_cast<int64_t>(from_v1 ? V1ToV2(fid) : fid);
     }
-    out += n;
   });
   return out;
 }

@@ -82,10 +82,19 @@ struct FeatureView {
   }
 };
 
+// True if a message is one packed field of up to 127 bytes and nothing else, as most lists are.
+inline bool IsOnePacked(std::string_view message, uint32_t field) {
+  return message.size() >= 2 && static_cast<uint8_t>(message[0]) == MakeTag(field, kBytes) &&
+         static_cast<uint8_t>(message[1]) == message.size() - 2 && message.size() < 130;
+}
+
 // Calls run(const char* values, size_t n) for the values of a repeated fixed-width field in their order, `width` bytes each.
 template <typename Run>
 void ForEachFixed(std::string_view message, uint32_t field, WireType type, Run run) {
   const size_t width = type == kFixed64 ? 8 : 4;
+  if (IsOnePacked(message, field) && (message.size() - 2) % width == 0) {
+    return run(message.data() + 2, (message.size() - 2) / width);
+  }
   ProtoReader reader(message);
   while (const uint32_t tag = reader.Tag()) {
     if (tag == MakeTag(field, kBytes)) {

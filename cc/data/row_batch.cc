@@ -14,11 +14,16 @@
 namespace monolith {
 namespace data {
 
-RowBatch::RowBatch(const ColumnPlan* plan, int64_t num_rows)
-    : plan_(plan), num_rows_(num_rows), rows_(num_rows), cells_(num_rows * plan->size()) {}
+RowBatch::RowBatch(const ColumnPlan* plan, int64_t num_rows, Order order)
+    : plan_(plan),
+      num_rows_(num_rows),
+      rows_(num_rows),
+      row_stride_(order == Order::kByRow ? static_cast<int64_t>(plan->size()) : 1),
+      column_stride_(order == Order::kByRow ? 1 : num_rows),
+      cells_(num_rows * plan->size()) {}
 
 void RowBatch::CountFids(int64_t row, int column, const ColumnOutput& output) {
-  const FeatureView& feature = cells(row)[column];
+  const FeatureView& feature = cell(row, column);
   const ColumnSpec& spec = plan_->columns()[column];
   if (plan_->type() == MessageType::kInstance) {
     output.splits[row + 1] = CountInstanceFids(feature.payload());
@@ -38,17 +43,6 @@ std::vector<int64_t> RowBatch::FinishScan(const std::vector<ColumnOutput>& outpu
     totals[c] = splits[num_rows_];
   }
   return totals;
-}
-
-void RowBatch::Write(int64_t begin, int64_t end, const std::vector<ColumnOutput>& outputs,
-                     const PutBytes& put_bytes) const {
-  for (int64_t row = begin; row < end; ++row) {
-    try {
-      WriteRow(row, outputs, put_bytes);
-    } catch (const DataError& error) {
-      throw DataError(error.code(), "row " + std::to_string(row) + ": " + error.what());
-    }
-  }
 }
 
 namespace {
@@ -79,44 +73,57 @@ void WriteAbsent(const ColumnSpec& spec, int64_t row, const ColumnOutput& output
 
 }  // namespace
 
-void RowBatch::WriteRow(int64_t row, const std::vector<ColumnOutput>& outputs, const PutBytes& put_bytes) const {
-  const bool instance = plan_->type() == MessageType::kInstance;
-  const FeatureView* cells = cells_.data() + row * static_cast<int64_t>(plan_->size());
-  for (size_t c = 0; c < plan_->size(); ++c) {
-    const ColumnSpec& spec = plan_->columns()[c];
-    const int column = static_cast<int>(c);
-    if (spec.origin == ColumnSpec::Origin::kLineId || spec.origin == ColumnSpec::Origin::kV1Slot) continue;
-    // data is set for a column that is there, however empty it is.
-    if (cells[c].data != nullptr) {
-      if (spec.type != ValueType::kBytes) {
-        static const PutValue nowhere;
-        WriteCell(spec, instance, cells[c], row, outputs[c], nowhere);
-      } else {
-        WriteCell(spec, instance, cells[c], row, outputs[c],
-                  [&](int64_t i, std::string_view value) { put_bytes(column, row * spec.width + i, value); });
-      }
-    } else if (spec.origin == ColumnSpec::Origin::kLabel) {
-      WriteLabel(row, outputs[c]);
-    } else if (spec.origin == ColumnSpec::Origin::kWeight) {
-      WriteWeight(row, outputs[c]);
-    } else {
-      WriteAbsent(spec, row, outputs[c]);
+void RowBatch::Write(int64_t begin, int64_t end, const std::vector<ColumnOutput>& outputs,
+                     const PutBytes& put_bytes) const {
+  int64_t row = begin;
+  try {
+    for (size_t c = 0; c < plan_->size(); ++c) {
+      const ColumnSpec::Origin origin = plan_->columns()[c].origin;
+      if (origin == ColumnSpec::Origin::kLineId || origin == ColumnSpec::Origin::kV1Slot) continue;
+      for (row = begin; row < end; ++row) WriteColumn(static_cast<int>(c), row, outputs[c], put_bytes);
     }
+    std::vector<int64_t> at(outputs.size());
+    for (row = begin; row < end; ++row) {
+      if (plan_->has_v1_slots()) WriteV1Fids(row, outputs, &at);
+      if (plan_->needs_line_id()) WriteLineIdColumns(*plan_, rows_[row].line_id, row, outputs, put_bytes);
+    }
+  } catch (const DataError& error) {
+    throw DataError(error.code(), "row " + std::to_string(row) + ": " + error.what());
   }
-  if (instance) WriteV1Fids(row, outputs);
-  if (plan_->needs_line_id()) WriteLineIdColumns(*plan_, rows_[row].line_id, row, outputs, put_bytes);
 }
 
-void RowBatch::WriteV1Fids(int64_t row, const std::vector<ColumnOutput>& outputs) const {
+void RowBatch::WriteColumn(int column, int64_t row, const ColumnOutput& output, const PutBytes& put_bytes) const {
+  const ColumnSpec& spec = plan_->columns()[column];
+  const FeatureView& value = cell(row, column);
+  // data is set for a column that is there, however empty it is.
+  if (value.data != nullptr) {
+    const bool instance = plan_->type() == MessageType::kInstance;
+    if (spec.type != ValueType::kBytes) {
+      static const PutValue* const nowhere = new PutValue();
+      WriteCell(spec, instance, value, row, output, *nowhere);
+    } else {
+      WriteCell(spec, instance, value, row, output,
+                [&](int64_t i, std::string_view bytes) { put_bytes(column, row * spec.width + i, bytes); });
+    }
+  } else if (spec.origin == ColumnSpec::Origin::kLabel) {
+    WriteLabel(row, output);
+  } else if (spec.origin == ColumnSpec::Origin::kWeight) {
+    WriteWeight(row, output);
+  } else {
+    WriteAbsent(spec, row, output);
+  }
+}
+
+void RowBatch::WriteV1Fids(int64_t row, const std::vector<ColumnOutput>& outputs, std::vector<int64_t>* at) const {
   const std::string_view fids = rows_[row].fids;
-  std::vector<int64_t> at(outputs.size(), 0);
+  std::fill(at->begin(), at->end(), 0);
   for (size_t i = 0; i < fids.size(); i += 8) {
     uint64_t fid;
     std::memcpy(&fid, fids.data() + i, 8);
     const int column = plan_->OfV1Slot(V1Slot(fid));
     if (column < 0) continue;
     const ColumnOutput& output = outputs[column];
-    output.fids[output.splits[row] + at[column]++] = static_cast<int64_t>(plan_->converts_v1() ? V1ToV2(fid) : fid);
+    output.fids[output.splits[row] + (*at)[column]++] = static_cast<int64_t>(plan_->converts_v1() ? V1ToV2(fid) : fid);
   }
 }
 

@@ -59,19 +59,26 @@ class RowBatch {
     bool has_weight = false;
   };
 
-  RowBatch(const ColumnPlan* plan, int64_t num_rows);
-  FeatureView* cells(int64_t row) { return cells_.data() + row * static_cast<int64_t>(plan_->size()); }
+  // Cells lie row by row or column by column, as they are scanned.
+  enum class Order { kByRow, kByColumn };
+
+  RowBatch(const ColumnPlan* plan, int64_t num_rows, Order order);
+  FeatureView& cell(int64_t row, int64_t column) { return cells_[row * row_stride_ + column * column_stride_]; }
+  const FeatureView& cell(int64_t row, int64_t column) const {
+    return cells_[row * row_stride_ + column * column_stride_];
+  }
   void CountFids(int64_t row, int column, const ColumnOutput& output);
 
   const ColumnPlan* const plan_;
   int64_t num_rows_;
   std::vector<Row> rows_;
-  std::vector<FeatureView> cells_;  // row by row
+  const int64_t row_stride_, column_stride_;
+  std::vector<FeatureView> cells_;
   std::atomic<const std::string*> skipped_sequence_{nullptr};
 
  private:
-  void WriteRow(int64_t row, const std::vector<ColumnOutput>& outputs, const PutBytes& put_bytes) const;
-  void WriteV1Fids(int64_t row, const std::vector<ColumnOutput>& outputs) const;
+  void WriteColumn(int column, int64_t row, const ColumnOutput& output, const PutBytes& put_bytes) const;
+  void WriteV1Fids(int64_t row, const std::vector<ColumnOutput>& outputs, std::vector<int64_t>* at) const;
   void WriteLabel(int64_t row, const ColumnOutput& output) const;
   void WriteWeight(int64_t row, const ColumnOutput& output) const;
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The first pass over an ExampleBatch, a unit of work a requested column.
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -53,7 +54,7 @@ int64_t ReadBatchSize(std::string_view batch) {
 class BatchColumns : public RowBatch {
  public:
   BatchColumns(const ColumnPlan* plan, std::string_view message, int64_t num_rows)
-      : RowBatch(plan, num_rows), columns_(plan->size()), pieces_(plan->size() + 3) {
+      : RowBatch(plan, num_rows, Order::kByColumn), columns_(plan->size()), pieces_(plan->size() + 3) {
     ProtoReader reader(message);
     while (const uint32_t tag = reader.Tag()) {
       if (tag != MakeTag(kColumns, kBytes)) {
@@ -71,13 +72,15 @@ class BatchColumns : public RowBatch {
     const auto size = static_cast<int64_t>(plan_->size());
     if (unit >= size) return ScanSpecial(static_cast<int>(unit - size));
     const int column = static_cast<int>(unit);
-    const ColumnSpec& spec = plan_->columns()[column];
+    const bool is_fids = plan_->columns()[column].type == ValueType::kFids;
     if (columns_[column].data() != nullptr) {
-      ForEachRow(columns_[column], &pieces_[unit],
-                 [&](int64_t row, const FeatureView& view) { cells(row)[column] = view; });
+      ForEachRow(columns_[column], &pieces_[unit], [&](int64_t row, const FeatureView& view) {
+        cell(row, column) = view;
+        if (is_fids) CountFids(row, column, outputs[column]);
+      });
+    } else if (is_fids) {
+      std::fill_n(outputs[column].splits, num_rows_ + 1, 0);
     }
-    if (spec.type != ValueType::kFids) return;
-    for (int64_t row = 0; row < num_rows_; ++row) CountFids(row, column, outputs[column]);
   }
 
  private:

@@ -57,7 +57,7 @@ class ColumnFinder {
 class MessageRows : public RowBatch {
  public:
   MessageRows(const ColumnPlan* plan, std::vector<std::string_view> messages, bool checked)
-      : RowBatch(plan, static_cast<int64_t>(messages.size())),
+      : RowBatch(plan, static_cast<int64_t>(messages.size()), Order::kByRow),
         checked_(checked),
         messages_(std::move(messages)),
         pieces_((num_rows_ + kRowsPerUnit - 1) / kRowsPerUnit) {}
@@ -144,7 +144,7 @@ class ExampleRows : public MessageRows {
       }
     }
     const int column = finder->Next(name);
-    if (column >= 0) cells(row)[column] = feature;
+    if (column >= 0) cell(row, column) = feature;
   }
 };
 
@@ -182,7 +182,7 @@ class InstanceRows : public MessageRows {
     fields.line_id = line_id.get();
     fields.labels = labels.get();
     fields.fids = fids.get();
-    CountV1Fids(row, outputs);
+    if (plan_->has_v1_slots()) CountV1Fids(row, outputs);
   }
 
   void ScanFeature(int64_t row, std::string_view feature, ColumnFinder* finder) {
@@ -198,9 +198,9 @@ class InstanceRows : public MessageRows {
     }
     const int column = finder->Next(name);
     if (column < 0 || plan_->columns()[column].origin != ColumnSpec::Origin::kColumn) return;
-    FeatureView& cell = cells(row)[column];
-    cell.data = feature.data();
-    cell.size = static_cast<uint32_t>(feature.size());
+    FeatureView& found = cell(row, column);
+    found.data = feature.data();
+    found.size = static_cast<uint32_t>(feature.size());
   }
 
   void CountV1Fids(int64_t row, const std::vector<ColumnOutput>& outputs) {
