@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Examples a second and MB/s of reading and parsing files, ours and TensorFlow's, all in one run.
 
-python -m benchmarks.data.reader [--batches 24] [--copies 12] [--batch_size 2048] [--rounds 5] [--peers example_batch ...]
+python -m benchmarks.data.reader [--batches 24] [--copies 12] [--batch_size 2048] [--rounds 5] [--peers example ...]
 
 Every peer reads the same rows (26 sparse slots, 13 floats, a label) from a file in the page cache into tensors of
 batches, with parallel map calls and a prefetch as tf.data tunes them. Peers take turns; numbers are medians of rounds

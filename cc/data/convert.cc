@@ -162,6 +162,27 @@ void SetDataSourceKey(MessageType type, uint32_t key, std::string* message) {
   PutVarintField(message, field, key);
 }
 
+bool ChangesOnReading(std::string_view bytes, Pruning pruning) {
+  if (pruning == Pruning::kFeatures) return true;
+  ProtoReader reader(bytes);
+  while (const uint32_t tag = reader.Tag()) {
+    if (tag == MakeTag(kNamedRawFeature, kBytes) && pruning == Pruning::kRawFeatures) return true;
+    if (tag != MakeTag(kNamedFeature, kBytes)) {
+      reader.Skip(tag);
+      continue;
+    }
+    ProtoReader named(reader.Bytes());
+    while (const uint32_t field = named.Tag()) {
+      if (field != MakeTag(kName, kBytes)) {
+        named.Skip(field);
+      } else if (IsSpecial(named.Bytes())) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 void ReadExample(std::string_view bytes, Pruning pruning, std::string* example) {
   std::string specials;
   Pieces pieces;

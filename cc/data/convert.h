@@ -25,6 +25,9 @@ constexpr std::string_view kWeightColumn = "instance_weight";
 // Numbers as in Python's FeaturePruningType.
 enum class Pruning { kAsIs = 0, kFeatures = 1, kRawFeatures = 2 };
 
+// Whether reading changes an Example: whether it has columns to drop, or special ones. Most have none.
+bool ChangesOnReading(std::string_view bytes, Pruning pruning);
+
 // An Example as it is read: special columns copied into fields, raw (or ordinary) columns dropped. The bytes must be an
 // Example (CheckMessage).
 void ReadExample(std::string_view bytes, Pruning pruning, std::string* example);

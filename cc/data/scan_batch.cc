@@ -73,7 +73,7 @@ class BatchColumns : public RowBatch {
     if (unit >= size) return ScanSpecial(static_cast<int>(unit - size));
     const int column = static_cast<int>(unit);
     const bool is_fids = plan_->columns()[column].type == ValueType::kFids;
-    if (columns_[column].data() != nullptr) {
+    if (columns_[column].bytes.data() != nullptr) {
       ForEachRow(columns_[column], &pieces_[unit], [&](int64_t row, const FeatureView& view) {
         cell(row, column) = view;
         if (is_fids) CountFids(row, column, outputs[column]);
@@ -84,24 +84,29 @@ class BatchColumns : public RowBatch {
   }
 
  private:
+  struct Column {
+    std::string_view bytes;  // null: not there
+    Head head;
+  };
+
   enum Special { kLineId = 0, kLabels = 1, kWeights = 2 };
 
   void Place(std::string_view column) {
     const Head head = ReadHead(column);
-    if (head.name == kLineIdColumn) special_[kLineId] = column;
-    if (head.name == kLabelColumn) special_[kLabels] = column;
-    if (head.name == kWeightColumn) special_[kWeights] = column;
+    if (head.name == kLineIdColumn) special_[kLineId] = {column, head};
+    if (head.name == kLabelColumn) special_[kLabels] = {column, head};
+    if (head.name == kWeightColumn) special_[kWeights] = {column, head};
     const int index = plan_->Find(head.name);
     // The fields come from the special columns.
     if (index < 0 || index == plan_->weight()) return;
-    columns_[index] = column;
+    columns_[index] = {column, head};
   }
 
   template <typename Put>
-  void ForEachRow(std::string_view column, Pieces* pieces, Put put) {
-    const Head head = ReadHead(column);
+  void ForEachRow(const Column& column, Pieces* pieces, Put put) {
+    const Head& head = column.head;
     int64_t row = 0;
-    ForEachBytes(column, kFeatures, [&](std::string_view feature) {
+    ForEachBytes(column.bytes, kFeatures, [&](std::string_view feature) {
       const int64_t end = head.shared ? num_rows_ : row + 1;
       if (row >= num_rows_ || (head.shared && row > 0)) {
         ++row;  // one too many, or not looked at
@@ -121,10 +126,10 @@ class BatchColumns : public RowBatch {
   }
 
   void ScanSpecial(int which) {
-    const std::string_view column = special_[which];
+    const Column& column = special_[which];
     const bool wanted =
         which == kLineId ? plan_->needs_line_id() : (which == kLabels ? plan_->label() : plan_->weight()) >= 0;
-    if (column.data() == nullptr || !wanted) return;
+    if (column.bytes.data() == nullptr || !wanted) return;
     Pieces* pieces = &pieces_[plan_->size() + which];
     ForEachRow(column, pieces, [&](int64_t row, const FeatureView& view) {
       Row& fields = rows_[row];
@@ -171,8 +176,8 @@ class BatchColumns : public RowBatch {
     return floats;
   }
 
-  std::vector<std::string_view> columns_;  // serialized; null: not there
-  std::string_view special_[3];
+  std::vector<Column> columns_;
+  Column special_[3];
   std::vector<Pieces> pieces_;  // of each unit
 };
 

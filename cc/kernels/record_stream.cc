@@ -115,7 +115,11 @@ void RecordStream::Convert(std::string* element) {
   }
   data::CheckMessage(options_.input, record_.payload);
   if (options_.input == MessageType::kExample) {
-    data::ReadExample(record_.payload, options_.pruning, element);
+    if (data::ChangesOnReading(record_.payload, options_.pruning)) {
+      data::ReadExample(record_.payload, options_.pruning, element);
+    } else {
+      *element = std::move(record_.payload);
+    }
     if (options_.output == MessageType::kInstance) {
       std::string instance;
       data::ExampleToInstance(*element, &instance);

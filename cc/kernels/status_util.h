@@ -41,8 +41,7 @@ absl::Status ToStatus(Body body) {
   } catch (const DataError& error) {
     return absl::Status(StatusCodeOf(error.code()), error.what());
   } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(
-        "a table has run out of memory; free some, or spread it over more servers.");
+    return absl::ResourceExhaustedError("a table has run out of memory; free some, or spread it over more servers.");
   }
 }
 

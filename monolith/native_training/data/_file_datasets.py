@@ -96,8 +96,8 @@ class DistributedFilePBDataset(dataset_ops.UnaryUnchangedStructureDataset):
           file_name, buffer_size=buffer_size, **{n: kwargs[n] for n in names if n in kwargs}
         )
       return FilePBDataset(
-        file_name, buffer_size, input_pb_type, output_pb_type, feature_pruning_type, disable_iterator_save_restore=False,
-        **kwargs,
+        file_name, buffer_size, input_pb_type, output_pb_type, feature_pruning_type,
+        disable_iterator_save_restore=False, **kwargs,
       )  # fmt: skip
 
     at_once = cycle_length or _flags.flag_value("max_task_num_per_worker", None) or _DEFAULT_FILES_AT_ONCE

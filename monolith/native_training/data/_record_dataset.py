@@ -26,7 +26,7 @@ _FRAMING_DEFAULTS = {"has_sort_id": True}
 
 
 def damaged_records() -> tf.Tensor:
-  """How many damaged records the datasets of this process have passed over (`damaged_records="skip"`), an int64 scalar."""
+  """How many damaged records this process has passed over (`damaged_records="skip"`), an int64 scalar."""
   return gen_monolith_ops.monolith_damaged_records()
 
 
@@ -70,7 +70,12 @@ class FilePBDataset(dataset_ops.DatasetSource):
   While iterating: `DataLossError` where the file breaks off or has impossible lengths, `FailedPreconditionError` where
   a record is no message of its type, `InvalidArgumentError` where a column of an ExampleBatch has another length.
 
-  >>> dataset = FilePBDataset("part-0.pb", input_pb_type=PbType.EXAMPLE)  # doctest: +SKIP
+  >>> import struct, tempfile
+  >>> with tempfile.NamedTemporaryFile(suffix=".pb") as file:
+  ...   _ = file.write(struct.pack("<QQ", 0, 5) + b"hello")  # an empty sort id, then a message of five bytes
+  ...   file.flush()
+  ...   [element.numpy() for element in FilePBDataset(file.name, output_pb_type=PbType.PLAINTEXT)]
+  [b'hello']
   """
 
   def __init__(

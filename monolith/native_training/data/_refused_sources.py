@@ -9,8 +9,8 @@ __all__ = ["DynamicMatchingFilesDataset", "KafkaDataset", "ParquetDataset", "cre
 
 _KAFKA = (
   "needs a Kafka consumer in the op library, which is not built. Dump the topic into files and read those "
-  "(kafka_dump, kafka_dump_prefix), or feed a tf.data.Dataset.from_generator of your own consumer to the parsers, which "
-  "take serialized strings."
+  "(kafka_dump, kafka_dump_prefix), or feed a tf.data.Dataset.from_generator of your own consumer to the parsers, "
+  "which take serialized strings."
 )
 
 

@@ -88,8 +88,17 @@ class PBDataset:
     ValueError: arguments contradict each other, or no file matches dataset_input_patterns.
     NotImplementedError: the source is not built.
 
-  >>> dataset = PBDataset("part-0.pb", input_pb_type=PbType.EXAMPLE)  # doctest: +SKIP
-  >>> dataset = dataset.batch(512).map(lambda batch: parse_examples(batch, ["user"]))  # doctest: +SKIP
+  >>> import struct, tempfile
+  >>> from idl.matrix.proto import example_pb2
+  >>> from monolith.native_training.data.parsers import parse_examples
+  >>> example = example_pb2.Example(label=[1.0]).SerializeToString()
+  >>> with tempfile.NamedTemporaryFile(suffix=".pb") as file:
+  ...   _ = file.write(struct.pack("<QQ", 0, len(example)) + example)
+  ...   file.flush()
+  ...   dataset = PBDataset(file.name, input_pb_type=PbType.EXAMPLE).batch(512)
+  ...   dataset = dataset.map(lambda batch: parse_examples(batch, ["user"], ["label"]))
+  ...   [(batch["user"].to_list(), batch["label"].numpy().tolist()) for batch in dataset]
+  [([[]], [[1.0]])]
   """
 
   def __new__(cls, *args: Any, **kwargs: Any) -> Any:

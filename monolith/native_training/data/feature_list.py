@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple, Union
 
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
@@ -56,7 +56,11 @@ class _Entry:
   @classmethod
   def from_pairs(cls, pairs: Dict[str, str]) -> Any:
     known = {field.name: field.type for field in dataclasses.fields(cls)}
-    convert = {"Optional[int]": int, "Optional[bool]": _to_bool, "Optional[List[str]]": _to_list}
+    convert: Dict[str, Callable[[str], Any]] = {
+      "Optional[int]": int,
+      "Optional[bool]": _to_bool,
+      "Optional[List[str]]": _to_list,
+    }
     return cls(**{key: convert.get(str(known[key]), str)(value) for key, value in pairs.items() if key in known})
 
   def __str__(self) -> str:

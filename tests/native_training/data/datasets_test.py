@@ -280,7 +280,9 @@ class _flag:
 def test_truncated_file(tmp_path):
   content = pb_records.stream([b"first", b"second"], sort_id=b"")
   path = write(tmp_path, content[:-3])
-  with pytest.raises(tf.errors.DataLossError, match=r"part-0.pb: truncated record at offset 21: .* 40.*has_sort_id=True"):
+  with pytest.raises(
+    tf.errors.DataLossError, match=r"part-0.pb: truncated record at offset 21: .* 40.*has_sort_id=True"
+  ):
     payloads(path)
   assert payloads(path, allow_truncated=True) == [b"first"]
 
@@ -426,9 +428,7 @@ def numbered_files(tmp_path, count):
 
 def test_workers_share_files(tmp_path):
   pattern = numbered_files(tmp_path, 5)
-  seen = [
-    {e.numpy() for e in PBDataset([pattern], shard_num=2, shard_index=index, **PLAIN)} for index in (0, 1)
-  ]
+  seen = [{e.numpy() for e in PBDataset([pattern], shard_num=2, shard_index=index, **PLAIN)} for index in (0, 1)]
   assert seen[0] == {b"%d.%d" % (i, k) for i in (0, 2, 4) for k in range(3)}
   assert seen[1] == {b"%d.%d" % (i, k) for i in (1, 3) for k in range(3)}
   with pytest.raises(ValueError, match=r"shard_index is 2 of shard_num 2"):
@@ -453,7 +453,10 @@ def test_patterns_of_a_flag(tmp_path):
   numbered_files(tmp_path, 3)
   with _flag("dataset_input_patterns", f"{tmp_path}/part-{{INT(1, 9)}}.pb"):
     assert {e.numpy()[:1] for e in PBDataset(**PLAIN)} == {b"1", b"2"}
-  with _flag("dataset_input_patterns", f"{tmp_path}/absent-*"), pytest.raises(ValueError, match="no file matches any of"):
+  with (
+    _flag("dataset_input_patterns", f"{tmp_path}/absent-*"),
+    pytest.raises(ValueError, match="no file matches any of"),
+  ):
     PBDataset()
 
 

@@ -53,9 +53,7 @@ def in_session(parse, serialized):
   with tf.Graph().as_default(), tf.compat.v1.Session() as session:
     placeholder = tf.compat.v1.placeholder(tf.string, [None])
     results = session.run(parse(placeholder), {placeholder: serialized.numpy()})
-  return {
-    name: value.to_list() if hasattr(value, "row_splits") else value.tolist() for name, value in results.items()
-  }
+  return {name: value.to_list() if hasattr(value, "row_splits") else value.tolist() for name, value in results.items()}
 
 
 def sample_instance():
@@ -330,7 +328,9 @@ def test_repeated_columns_and_pieces():
 
 def test_the_caller_is_told():
   example = strings(example_with(a=("float_list", [1.0])))
-  with pytest.raises(tf.errors.InvalidArgumentError, match="row 0: column 'a' holds float_list, but is asked for as fids"):
+  with pytest.raises(
+    tf.errors.InvalidArgumentError, match="row 0: column 'a' holds float_list, but is asked for as fids"
+  ):
     parse_examples(example, ["a"])
   with pytest.raises(tf.errors.InvalidArgumentError, match="column 'a' holds float_list, but is asked for as int64"):
     parse_examples(example, [], ["a"], [1], [tf.int64])
@@ -358,7 +358,9 @@ def test_batch_columns_are_checked():
   batch = example_pb2.ExampleBatch(batch_size=2)
   column = batch.named_feature_list.add(name="a")
   column.feature.add()
-  with pytest.raises(tf.errors.InvalidArgumentError, match="column 'a' of the ExampleBatch has 1 features for batch_size 2"):
+  with pytest.raises(
+    tf.errors.InvalidArgumentError, match="column 'a' of the ExampleBatch has 1 features for batch_size 2"
+  ):
     parse_example_batch(strings(batch), ["a"])
   batch.named_feature_list[0].type = example_pb2.SHARED
   del column.feature[:]
