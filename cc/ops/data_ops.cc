@@ -86,6 +86,21 @@ damaged_records: whether a record that cannot be parsed ends the dataset with an
 allow_truncated: whether a file may end inside a record.
 )doc");
 
+REGISTER_OP("MonolithCacheOneDataset")
+    .Input("input_dataset: variant")
+    .Output("handle: variant")
+    .Attr("output_types: list(type) >= 1")
+    .Attr("output_shapes: list(shape) >= 1")
+    .SetShapeFn(AllScalars)
+    .Doc(R"doc(
+A dataset that says of each element whether it is the last, for which it reads one element ahead.
+
+input_dataset: the elements.
+handle: the dataset; its elements have one component more, a bool scalar.
+output_types: types of the components.
+output_shapes: shapes of the components.
+)doc");
+
 REGISTER_OP("MonolithDamagedRecords")
     .Output("count: int64")
     .SetIsStateful()

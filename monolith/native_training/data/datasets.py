@@ -15,6 +15,7 @@ import tensorflow as tf
 from monolith.core.errors import CallerError
 from monolith.native_training import _flags
 from monolith.native_training.data import _dataset_flags  # noqa: F401
+from monolith.native_training.data._cache_one_dataset import CacheOneDataset
 from monolith.native_training.data._file_datasets import DistributedFilePBDataset, TFRecordDatasetWrapper
 from monolith.native_training.data._input_patterns import expand_pattern, gen_patterns
 from monolith.native_training.data._pb_type import CompressType, FeaturePruningType, PbType
@@ -32,6 +33,7 @@ from monolith.native_training.data._refused_sources import (
 )
 
 __all__ = [
+  "CacheOneDataset",
   "CompressType",
   "DistributedFilePBDataset",
   "DynamicMatchingFilesDataset",

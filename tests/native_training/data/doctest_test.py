@@ -6,7 +6,16 @@ import importlib
 
 import pytest
 
-MODULES = ("_input_patterns", "_pb_type", "_record_dataset", "datasets", "feature_list", "feature_utils", "parsers")
+MODULES = (
+  "_cache_one_dataset",
+  "_input_patterns",
+  "_pb_type",
+  "_record_dataset",
+  "datasets",
+  "feature_list",
+  "feature_utils",
+  "parsers",
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
