@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cc/data/feature_view.h"
 #include "cc/data/proto_reader.h"
 
 namespace monolith {
@@ -23,6 +24,7 @@ struct Rule {
 // A message type. Fields that are not listed have any value that the wire format allows.
 struct Schema {
   std::vector<Rule> rules;
+  size_t width = 0;  // of the values of a list of fixed-width values, which field 1 has; else 0
 
   const Rule* Find(uint32_t field) const {
     for (const Rule& rule : rules) {
@@ -82,6 +84,10 @@ void CheckBytes(const Rule& rule, std::string_view bytes, int depth) {
 }
 
 void Check(const Schema& schema, std::string_view bytes, int depth) {
+  if (schema.width != 0 && IsOnePacked(bytes, 1)) {
+    if ((bytes.size() - 2) % schema.width != 0) ThrowMalformed();
+    return;
+  }
   ProtoReader reader(bytes);
   while (const uint32_t tag = reader.Tag()) {
     const Rule* rule = (tag & 7) == kBytes ? schema.Find(tag >> 3) : nullptr;
@@ -95,8 +101,8 @@ void Check(const Schema& schema, std::string_view bytes, int depth) {
 
 // Every schema of this file, made once.
 struct Schemas {
-  Schema fixed64s{{{1, Rule::kFixed64s, nullptr}}};
-  Schema floats{{{1, Rule::kFixed32s, nullptr}}};
+  Schema fixed64s{{{1, Rule::kFixed64s, nullptr}}, 8};
+  Schema floats{{{1, Rule::kFixed32s, nullptr}}, 4};
   Schema ints{{{1, Rule::kVarints, nullptr}}};
   Schema nothing{{}};  // its fields are bytes or singular
   Schema fid_lists{{{1, Rule::kMessage, &fixed64s}}};
