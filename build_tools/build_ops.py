@@ -209,6 +209,7 @@ def _link(compiler: list[str], tensorflow: TensorFlow, objects: list[pathlib.Pat
     f"-L{tensorflow.library.parent}",
     f"-l:{tensorflow.library.name}",
     "-Wl,--no-undefined",
+    "-ldl",  # a C library before glibc 2.34 has dlopen there
   ]
   done = subprocess.run(command, capture_output=True, text=True, check=False)
   if done.returncode:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LIBRARIES = ("hash_table", "distribution", "layers", "losses", "dense_optimizers")
+LIBRARIES = ("hash_table", "distribution", "data", "layers", "losses", "dense_optimizers")
 FLAGS = [
   "-std=c++17",
   "-pthread",
@@ -74,7 +74,7 @@ def run_mode(mode: str, gtest_filter: str | None) -> None:
   work = ROOT / ".build" / "cc_tests" / mode
   objects = compile_all(compiler, flags, sources(), work)
   program = work / "cc_tests"
-  libraries = ["-lgmock", "-lgtest", "-lgtest_main"]
+  libraries = ["-lgmock", "-lgtest", "-lgtest_main", "-ldl"]
   subprocess.run([compiler, *flags, "-pthread", *map(str, objects), *libraries, "-o", str(program)], check=True)
   arguments = [f"--gtest_filter={gtest_filter}"] if gtest_filter else []
   print(f"C++ tests, {mode}", flush=True)

@@ -22,7 +22,12 @@ sys.path.insert(0, str(ROOT / "build_tools"))
 
 import cc_tests  # noqa: E402
 
-DRIVERS = {"entry_dump": "RunEntryDump", "table_ops": "RunTableOps"}
+DRIVERS = {
+  "entry_dump": "RunEntryDump",
+  "table_ops": "RunTableOps",
+  "records": "RunRecords",
+  "messages": "RunMessages",
+}
 CORPUS = ROOT / "tests" / "cc" / "fuzz" / "corpus"
 FLAGS = [
   "-O1",

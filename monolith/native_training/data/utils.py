@@ -10,6 +10,8 @@ from __future__ import annotations
 import threading
 from typing import Any, Dict, Iterable, Mapping, Optional, Tuple, Union
 
+from monolith.native_training import _flags
+
 __all__ = [
   "enable_tob_env",
   "get_feature_name_and_slot",
@@ -79,17 +81,29 @@ def get_slot_from_feature_name(feature_name: str) -> Optional[int]:
 def get_feature_name_and_slot(item: Any) -> Tuple[str, Optional[int]]:
   """(feature name, slot number) of a slot number, a feature name, or an object with both.
 
+  Where the flag `feature_list` names a feature list, it is asked first.
+
   Raises:
     ValueError: `item` is none of these.
   """
   if isinstance(item, int) and not isinstance(item, bool):
-    return get_slot_feature_name(item), item
+    listed = _in_feature_list(item)
+    return (listed.feature_name if listed else get_slot_feature_name(item)), item
   if isinstance(item, str):
-    return item, get_slot_from_feature_name(item)
+    listed = _in_feature_list(item)
+    return item, listed.slot if listed and listed.slot is not None else get_slot_from_feature_name(item)
   if hasattr(item, "feature_name") and hasattr(item, "feature_slot"):
     slot = item.feature_slot
     return item.feature_name, slot if isinstance(slot, int) else slot.slot
   raise ValueError(f"{item!r} is no feature; give a slot number, a feature name or a feature column.")
+
+
+def _in_feature_list(item: Union[int, str]) -> Any:
+  if not _flags.flag_value("feature_list", None):
+    return None
+  from monolith.native_training.data import feature_list  # TensorFlow; most callers have no list
+
+  return feature_list.FeatureList.parse().get(item)
 
 
 def _named_slot(item: Any) -> Tuple[str, int]:

@@ -16,6 +16,13 @@ int RunTableOps(const uint8_t* data, size_t size);
 // The bytes are a saved entry, or damage to valid ones: it is refused, with the table as it was, or restored as it says.
 int RunEntryDump(const uint8_t* data, size_t size);
 
+// The bytes are a stream of records, or damage to a valid one: what is read, or refused, is what a plain walk finds.
+int RunRecords(const uint8_t* data, size_t size);
+
+// The bytes are an Instance, an Example or an ExampleBatch, or damage to one: its columns are those of a decoder that shares
+// no code, and what protobuf refuses is refused.
+int RunMessages(const uint8_t* data, size_t size);
+
 }  // namespace testing
 }  // namespace monolith
 
