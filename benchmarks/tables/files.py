@@ -150,8 +150,10 @@ def main() -> int:
   tf.config.threading.set_intra_op_parallelism_threads(2)
   table = make_table(arguments.dim, arguments.files)
   fill(table, arguments.dim, arguments.keys)
-  print(f"{arguments.keys} entries of dim {arguments.dim}, {arguments.files} files, checksum {checksum(table, arguments.keys):.9g}")
-  print(f"{'MB/s':8}{'save':>9}{'write':>9}{'ratio':>8}{'restore':>10}{'read':>9}{'ratio':>8}{'M entries/s':>14}{'MB':>8}")
+  total = checksum(table, arguments.keys)
+  print(f"{arguments.keys} entries of dim {arguments.dim}, {arguments.files} files, checksum {total:.9g}")
+  columns = (("save", 9), ("write", 9), ("ratio", 8), ("restore", 10), ("read", 9), ("ratio", 8), ("M entries/s", 14))
+  print(f"{'MB/s':8}" + "".join(f"{name:>{width}}" for name, width in columns) + f"{'MB':>8}")
   ratios = []
   for _ in range(arguments.rounds):
     with tempfile.TemporaryDirectory(dir=arguments.directory) as name:

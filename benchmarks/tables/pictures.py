@@ -100,7 +100,8 @@ def main() -> None:
     draw_probes(shapes, arguments.out / "table_probes.svg")
     draw_bytes(arguments.keys // 2, arguments.out / "table_bytes.svg")
   first, further = shapes["first"].min(), shapes["further"].max()
-  print(f"load at most {shapes['load'].max():.3f}; bytes a key in the index {shapes['bytes_per_key'].mean():.1f} on average")
+  load, size = shapes["load"].max(), shapes["bytes_per_key"].mean()
+  print(f"load at most {load:.3f}; bytes a key in the index {size:.1f} on average")
   print(f"lookups that end in the first bucket: at least {first:.3f}; behind the second: at most {further:.4f}")
 
 
