@@ -78,6 +78,7 @@ class LayerCase:
   free_names: bool
   skip: tuple[str, ...]
   float32_only: bool
+  slow: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +128,7 @@ def layer(
   free_names: bool = False,
   skip: Sequence[str] = (),
   float32_only: bool = False,
+  slow: bool = False,
 ) -> None:
   """Puts one layer, in one setting, into the register.
 
@@ -144,11 +146,13 @@ def layer(
     skip: names of tests that this layer cannot be put to, as in layers_test.py without `test_`; a comment beside it
       says why.
     float32_only: the layer refuses other dtypes.
+    slow: its tests together take more than five seconds, and the class has another entry, so `-m "not slow"` leaves
+      this one out.
   """
   LAYERS.append(
     LayerCase(
       id, build, _inputs(inputs), call, mixes_rows, random, tuple(no_gradient), no_input_gradient, free_names,
-      tuple(skip), float32_only,
+      tuple(skip), float32_only, slow,
     )
   )  # fmt: skip
 

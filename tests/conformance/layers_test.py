@@ -16,8 +16,9 @@ import tensorflow as tf  # isort: skip
 def pytest_generate_tests(metafunc):
   test = metafunc.function.__name__.removeprefix("test_")
   if "case" in metafunc.fixturenames:
-    fitting = [c for c in cases.LAYERS if test not in c.skip]
-    metafunc.parametrize("case", fitting, ids=lambda c: c.id)
+    marks = lambda c: [pytest.mark.slow] if c.slow else []  # noqa: E731
+    fitting = [pytest.param(c, marks=marks(c), id=c.id) for c in cases.LAYERS if test not in c.skip]
+    metafunc.parametrize("case", fitting)
 
 
 def _close(found, wanted, rtol=1e-5, atol=1e-5):
@@ -40,7 +41,10 @@ def _is_finite(values):
   return all(np.isfinite(np.asarray(a, np.float64)).all() for a in runs.to_arrays(values))
 
 
-@pytest.mark.parametrize("unknown_batch", [False, True], ids=["known", "unknown"])
+# An unknown batch asks more of a layer, so the quick run leaves out the known one.
+@pytest.mark.parametrize(
+  "unknown_batch", [pytest.param(False, marks=pytest.mark.slow, id="known"), pytest.param(True, id="unknown")]
+)
 def test_graph_function_and_eager_agree(case, unknown_batch):
   """In outputs and gradients; and weights have the same names in a graph as eagerly, each its own."""
   layer = runs.build(case)

@@ -32,7 +32,10 @@ layer("Dense-rank3", lambda: layers.Dense(3, kernel_regularizer="l2", bias_regul
 layer("Dense-monitor", lambda: layers.Dense(3, "relu", inactive_relu_monitor=True), (4, 6))
 layer("MLP", lambda: layers.MLP([8, 4, 1], "tanh"), (4, 6))
 layer(
-  "MLP-many", lambda: layers.MLP([8, 4, 4, 3], ["leakyrelu", "prelu", "sigmoid2", "softmax"], ["ones", None]), (4, 6)
+  "MLP-many",
+  lambda: layers.MLP([8, 4, 4, 3], ["leakyrelu", "prelu", "sigmoid2", "softmax"], ["ones", None]),
+  (4, 6),
+  slow=True,
 )
 layer(
   "MLP-batchnorm",
@@ -41,11 +44,12 @@ layer(
   call=lambda mlp, x: mlp(x, training=True),
   mixes_rows=True,
   no_gradient=["BatchNorm/in/beta", "dense_0/bias"],  # the next normalization takes a shift away
+  slow=True,
 )
 
 # Norms.
 layer("BatchNorm", lambda: norms.BatchNorm(), (4, 6), mixes_rows=True)
-layer("BatchNorm-rank3", lambda: norms.BatchNorm(regularizer="l2"), (4, 5, 6), mixes_rows=True)
+layer("BatchNorm-rank3", lambda: norms.BatchNorm(regularizer="l2"), (4, 5, 6), mixes_rows=True, slow=True)
 layer(
   "BatchNorm-global",
   lambda: norms.BatchNorm(training_use_global_dist=True, global_dist_momentum=0.9),
@@ -92,6 +96,7 @@ layer(
   "LHUCTower-pair",
   lambda: layers.LHUCTower((5, 2), lhuc_output_dims=[3], activations=["prelu", "tanh"], lhuc_use_bias=False),
   [(4, 6), (4, 3)],
+  slow=True,
 )
 layer(
   "LHUCTower-batchnorm",
@@ -99,9 +104,15 @@ layer(
   (4, 6),
   call=lambda tower, x: tower(x, training=True),
   mixes_rows=True,
+  slow=True,
 )
 layer("MMoE", lambda: layers.MMoE(2, [5, 3], "tanh", num_experts=3), (4, 6))
-layer("MMoE-pair", lambda: layers.MMoE(2, [[4, 3], [3]], [["prelu", "tanh"], "tanh"], ["ones", None]), [(4, 6), (4, 2)])
+layer(
+  "MMoE-pair",
+  lambda: layers.MMoE(2, [[4, 3], [3]], [["prelu", "tanh"], "tanh"], ["ones", None]),
+  [(4, 6), (4, 2)],
+  slow=True,
+)
 # Large inputs, so that no gates are so close that half precision would swap them.
 layer(
   "MMoE-topk",
@@ -113,6 +124,7 @@ layer(
   lambda: layers.MMoE(2, [3], "tanh", gate_type="noise_topk", top_k=2, num_experts=3),
   (4, 6),
   random=True,
+  slow=True,
 )
 layer("SNR", lambda: layers.SNR(3, 4, mode="infer"), [(4, 6), (4, 6)])
 layer("SNR-train", lambda: layers.SNR(3, 4, use_ste=True), [(4, 6), (4, 6)], random=True)
@@ -134,9 +146,10 @@ layer(
   lambda: layers.DIN([4, 1], "sigmoid", regularizer="l2"),
   [(4, 6), (4, 5, 6), Input((4, 5), 0, 2, "int32")],
   call=lambda din, i: din(i[:2], mask=i[2]),
+  slow=True,
 )
 layer("DIEN", lambda: layers.DIEN(6, activation="tanh"), [(4, 6), (4, 5, 3)])
-layer("DIEN-augru", lambda: layers.DIEN(6, "AUGRU", "tanh", regularizer="l2"), [(4, 6), (4, 5, 3)])
+layer("DIEN-augru", lambda: layers.DIEN(6, "AUGRU", "tanh", regularizer="l2"), [(4, 6), (4, 5, 3)], slow=True)
 layer("DMR_U2I", lambda: layers.DMR_U2I(4), [(4, 6), (4, 5, 3)], no_gradient=["DMR_U2I/bias"])
 layer("DMR_U2I-relu", lambda: layers.DMR_U2I(4, "tanh"), [(4, 6), (4, 5, 3)], no_gradient=["DMR_U2I/bias"])
 
@@ -147,6 +160,7 @@ layer(
   "GroupInt-attention",
   lambda: layers.GroupInt(use_attention=True, attention_units=[4, 1], activation="tanh", out_type="stack"),
   [[(4, 3), (4, 3)], [(4, 3), (4, 3)]],
+  slow=True,
 )
 layer("AllInt", lambda: layers.AllInt(2), (4, 5, 3))
 layer("AllInt-list", lambda: layers.AllInt(2, "ones", "l2", use_bias=False, out_type=None), (4, 5, 3))
@@ -159,7 +173,9 @@ layer("CAN-one_seq", lambda: layers.CAN(1, is_seq=True, is_stacked=False), [(4, 
 layer("DCN", lambda: layers.DCN(2), (4, 6))
 layer("DCN-vector", lambda: layers.DCN(2, "vector", regularizer="l2"), (4, 5, 6))
 layer("DCN-mixed", lambda: layers.DCN(2, "mixed", num_experts=2, low_rank=3), (4, 6))
-layer("DCN-normalized", lambda: layers.DCN(2, "mixed", num_experts=2, low_rank=3, allow_kernel_norm=True), (4, 6))
+layer(
+  "DCN-normalized", lambda: layers.DCN(2, "mixed", num_experts=2, low_rank=3, allow_kernel_norm=True), (4, 6), slow=True
+)
 layer("DCN-dropout", lambda: layers.DCN(2, use_dropout=True, keep_prob=0.8), (4, 6), random=True)
 layer("CIN", lambda: layers.CIN([4, 3]), (4, 5, 3))
 layer("CIN-tanh", lambda: layers.CIN([4, 2, 3], "tanh", regularizer="l2"), (4, 5, 3))
@@ -173,7 +189,7 @@ layer(
   (4, 5, 3),
 )  # fmt: skip
 layer("SeNet", lambda: layers.SeNet(5, 4), (4, 5, 3))
-layer("SeNet-list", lambda: layers.SeNet(3, 4, on_gpu=True, out_type=None), [(4, 3), (4, 2), (4, 1)])
+layer("SeNet-list", lambda: layers.SeNet(3, 4, on_gpu=True, out_type=None), [(4, 3), (4, 2), (4, 1)], slow=True)
 layer("SeNet-means", lambda: layers.SeNet(2, None), [(4, 3), (4, 2)])
 
 # Activations.
