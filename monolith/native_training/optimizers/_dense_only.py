@@ -15,6 +15,24 @@ class DenseOnlyOptimizer(tf.compat.v1.train.Optimizer):
   on by their momentum, as with TensorFlow's own Adam. For tables too large for that there are the hash tables.
   """
 
+  _slot_names: tuple[str, ...] = ()  # zeros like the variable, in the order that the op takes them
+
+  def __init__(self, learning_rate: Any, use_locking: bool, name: str):
+    super().__init__(use_locking, name)
+    self._learning_rate = learning_rate
+    self._learning_rate_tensor: tf.Tensor | None = None
+
+  def _create_slots(self, var_list: Any) -> None:
+    for var in var_list:
+      for slot in self._slot_names:
+        self._zeros(var, slot)
+
+  def _prepare(self) -> None:
+    self._learning_rate_tensor = self._scalar(self._learning_rate, "learning_rate")
+
+  def _slot_handles(self, var: Any) -> list[tf.Tensor]:
+    return [self.get_slot(var, slot).handle for slot in self._slot_names]
+
   def _valid_dtypes(self) -> set[tf.DType]:
     return {tf.float32}
 

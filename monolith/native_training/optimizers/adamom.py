@@ -50,6 +50,8 @@ class AdamomOptimizer(DenseOnlyOptimizer):
   0.0900
   """
 
+  _slot_names = ("m", "v", "c")
+
   def __init__(
     self,
     learning_rate: Any = 5e-6,
@@ -61,31 +63,21 @@ class AdamomOptimizer(DenseOnlyOptimizer):
     name: str = "Adamom",
     use_v2: bool = False,
   ):
-    super().__init__(use_locking, name)
+    super().__init__(learning_rate, use_locking, name)
     require(0 < ada_decay <= 1, "AdamomOptimizer", "ada_decay", ada_decay, "in (0, 1]")
     require(0 <= mom_decay < 1, "AdamomOptimizer", "mom_decay", mom_decay, "in [0, 1)")
     require(epsilon >= 0, "AdamomOptimizer", "epsilon", epsilon, ">= 0")
     require(weight_decay >= 0, "AdamomOptimizer", "weight_decay", weight_decay, ">= 0")
-    self._learning_rate = learning_rate
     self._ada_decay = ada_decay
     self._mom_decay = mom_decay
     self._epsilon = epsilon
     self._weight_decay = weight_decay
     self._use_v2 = use_v2
-    self._learning_rate_tensor: tf.Tensor | None = None
-
-  def _create_slots(self, var_list: Any) -> None:
-    for var in var_list:
-      for slot in ("m", "v", "c"):
-        self._zeros(var, slot)
-
-  def _prepare(self) -> None:
-    self._learning_rate_tensor = self._scalar(self._learning_rate, "learning_rate")
 
   def _resource_apply_dense(self, grad: tf.Tensor, handle: Any) -> Any:
     return gen_monolith_ops.resource_apply_adamom(
       handle.handle,
-      *(self.get_slot(handle, slot).handle for slot in ("m", "v", "c")),
+      *self._slot_handles(handle),
       self._learning_rate_tensor,
       self._ada_decay,
       self._mom_decay,

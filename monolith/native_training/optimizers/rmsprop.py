@@ -49,6 +49,8 @@ class RmspropOptimizer(DenseOnlyOptimizer):
   0.0321
   """
 
+  _slot_names = ("m", "v")
+
   def __init__(
     self,
     learning_rate: Any = 5e-6,
@@ -60,31 +62,21 @@ class RmspropOptimizer(DenseOnlyOptimizer):
     use_v2: bool = False,
     name: str = "Rmsprop",
   ):
-    super().__init__(use_locking, name)
+    super().__init__(learning_rate, use_locking, name)
     require(0 <= beta1 < 1, "RmspropOptimizer", "beta1", beta1, "in [0, 1)")
     require(0 <= beta2 < 1 or (use_v2 and beta2 == 1), "RmspropOptimizer", "beta2", beta2, "in [0, 1)")
     require(epsilon >= 0, "RmspropOptimizer", "epsilon", epsilon, ">= 0")
     require(weight_decay >= 0, "RmspropOptimizer", "weight_decay", weight_decay, ">= 0")
-    self._learning_rate = learning_rate
     self._beta1 = beta1
     self._beta2 = beta2
     self._epsilon = epsilon
     self._weight_decay = weight_decay
     self._use_v2 = use_v2
-    self._learning_rate_tensor: tf.Tensor | None = None
-
-  def _create_slots(self, var_list: Any) -> None:
-    for var in var_list:
-      for slot in ("m", "v"):
-        self._zeros(var, slot)
-
-  def _prepare(self) -> None:
-    self._learning_rate_tensor = self._scalar(self._learning_rate, "learning_rate")
 
   def _resource_apply_dense(self, grad: tf.Tensor, handle: Any) -> Any:
     return gen_monolith_ops.resource_apply_rmsprop(
       handle.handle,
-      *(self.get_slot(handle, slot).handle for slot in ("m", "v")),
+      *self._slot_handles(handle),
       self._learning_rate_tensor,
       self._beta1,
       self._beta2,

@@ -133,14 +133,13 @@ class ShampooOptimizer(DenseOnlyOptimizer):
     use_locking: bool = False,
     name: str = "Shampoo",
   ):
-    super().__init__(use_locking, name)
+    super().__init__(learning_rate, use_locking, name)
     require(0 <= beta_1 < 1, "ShampooOptimizer", "beta_1", beta_1, "in [0, 1)")
     require(0 < beta_2 <= 1, "ShampooOptimizer", "beta_2", beta_2, "in (0, 1]")
     require(warmup >= 0, "ShampooOptimizer", "warmup", warmup, ">= 0")
     for argument, value in (("tau_1", tau_1), ("tau_2", tau_2), ("eigen_head", eigen_head), ("eigen_tail", eigen_tail)):
       require(value > 0, "ShampooOptimizer", argument, value, "> 0")
     require(damping_epsilon > 0, "ShampooOptimizer", "damping_epsilon", damping_epsilon, "> 0")
-    self._learning_rate = learning_rate
     self._beta_1 = beta_1
     self._beta_2 = beta_2
     self._warmup = warmup
@@ -151,7 +150,6 @@ class ShampooOptimizer(DenseOnlyOptimizer):
     self._damping_epsilon = damping_epsilon
     self._given_step: Any = None
     self._step: Any = None
-    self._learning_rate_tensor: tf.Tensor | None = None
 
   def apply_gradients(self, grads_and_vars: Any, global_step: Any = None, name: str | None = None) -> Any:
     """Applies gradients at a global step.
@@ -201,7 +199,7 @@ class ShampooOptimizer(DenseOnlyOptimizer):
         "apply_gradients, or call tf.compat.v1.train.create_global_step() first."
       )
     self._step = tf.cast(tf.convert_to_tensor(step), tf.int64)
-    self._learning_rate_tensor = self._scalar(self._learning_rate, "learning_rate")
+    super()._prepare()
 
   def _resource_apply_dense(self, grad: tf.Tensor, handle: Any) -> Any:
     grad = tf.ensure_shape(grad, handle.shape)
