@@ -225,15 +225,16 @@ class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
  private:
   // The numbers below n in an order that is spread over all of them from the first on. In their own order fids would come
   // in the order of their hashes, and a table that they are put into would have its first buckets full, and every fid
-  // look for a place behind them, until all have come.
+  // look for a place behind them, until all have come. A few buckets keep their order: then every part has its share.
   class Strides {
    public:
-    explicit Strides(uint64_t n) : n_(n), stride_(std::max<uint64_t>(1, static_cast<uint64_t>(n * 0.6180339887))) {
+    explicit Strides(uint64_t n) : n_(n), stride_(n < kFew ? 1 : static_cast<uint64_t>(n * 0.6180339887)) {
       while (std::gcd(stride_, n_) != 1) ++stride_;
     }
     uint64_t operator[](uint64_t i) const { return i * stride_ % n_; }
 
    private:
+    static constexpr uint64_t kFew = 64;
     uint64_t n_, stride_;
   };
 

@@ -9,6 +9,7 @@ import pathlib
 
 import pb_records
 import pytest
+from slot_names import fresh_slot_names  # noqa: F401  (a fixture)
 
 from idl.matrix.proto import example_pb2, proto_parser_pb2
 from monolith.native_training.data import PBDataset, parse_example_batch, parse_examples, parse_instances
@@ -106,6 +107,7 @@ def test_examples(name, arguments):
   assert _lists(parse_examples(batch, ["v1", "v2"], *DENSE)) == EXPECTED
 
 
+@pytest.mark.usefixtures("fresh_slot_names")
 def test_instances():
   path = str(GOLDEN / "instances.pb")
   (batch,) = PBDataset(path, input_pb_type="instance").batch(10)

@@ -25,13 +25,6 @@ INVALID = float(np.finfo(np.float32).min)
 TINY = float(np.finfo(np.float32).tiny)
 
 
-@pytest.fixture(autouse=True)
-def _fresh_registry(monkeypatch):
-  monkeypatch.setattr(utils, "_TOB_ENV", False)
-  monkeypatch.setattr(utils, "_NAME_TO_SLOT", {})
-  monkeypatch.setattr(utils, "_USED_SLOTS", set())
-
-
 def v1(slot, signature):
   return slot << 54 | signature
 

@@ -8,13 +8,6 @@ import pytest
 from monolith.native_training.data import utils
 
 
-@pytest.fixture(autouse=True)
-def _fresh_registry(monkeypatch):
-  monkeypatch.setattr(utils, "_TOB_ENV", False)
-  monkeypatch.setattr(utils, "_NAME_TO_SLOT", {})
-  monkeypatch.setattr(utils, "_USED_SLOTS", set())
-
-
 def test_names_of_numbers():
   assert utils.get_slot_feature_name(7) == "slot_7"
   assert utils.get_feature_name_and_slot(7) == ("slot_7", 7)

@@ -21,7 +21,7 @@ def test_every_declared_op_is_a_python_function_under_both_names():
   ops = _declared_ops()
   assert len(ops) > 10
   for op in ops:
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", op).lower()
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", op).lower()
     assert callable(getattr(gen_monolith_ops, op)), op
     assert callable(getattr(gen_monolith_ops, snake)), snake
 
