@@ -28,6 +28,12 @@ void OptimizeCombined(const CombinePlan& plan, const std::vector<int>& features,
                       const std::vector<FeatureIds>& ids, const float* const* gradients, const StepSettings& step,
                       int part, int num_parts);
 
+// The sum of squares of what every occurrence of a fid gets as its gradient: in rows [first_row, last_row) of `feature`,
+// from gradients of the plan's outputs. Occurrences beyond the last position of kFirstN get none. So it is the square of
+// the norm that the gradient of embeddings would have had, had they been looked up one by one and combined afterwards.
+double CombinedGradientSquares(const CombinePlan& plan, int feature, const FeatureIds& ids, int64_t first_row,
+                               int64_t last_row, const float* const* gradients);
+
 }  // namespace monolith
 
 #endif  // CC_HASH_TABLE_COMBINE_H_

@@ -14,6 +14,7 @@ using ::tensorflow::OpInputList;
 using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
+using ::tensorflow::TensorShape;
 
 using Ints = std::vector<int64_t>;
 
@@ -156,6 +157,28 @@ absl::Status ReadCombinedIds(OpKernelContext* ctx, const CombinePlan& plan, Comb
   if (all->num_fids > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(absl::StrCat(ctx->op_kernel().type_string(), ": ", all->num_fids,
                                                    " fids in one call; pass fewer than 2^31, in several calls."));
+  }
+  return absl::OkStatus();
+}
+
+TensorShape CombinedShape(const CombineOutput& output, int64_t batch) {
+  if (output.length > 0) return TensorShape({batch, output.length, output.width});
+  return TensorShape({batch, output.width});
+}
+
+absl::Status ReadOutputGradients(OpKernelContext* ctx, const CombinePlan& plan, int64_t batch,
+                                 std::vector<const float*>* gradients) {
+  OpInputList inputs;
+  TF_RETURN_IF_ERROR(ctx->input_list("output_gradients", &inputs));
+  for (int o = 0; o < inputs.size(); ++o) {
+    const TensorShape expected = CombinedShape(plan.outputs()[o], batch);
+    if (inputs[o].shape() != expected) {
+      return absl::InvalidArgumentError(absl::StrCat(ctx->op_kernel().type_string(), ": the gradient of output ", o,
+                                                     " has shape ", inputs[o].shape().DebugString(),
+                                                     ", but the output has ", expected.DebugString(),
+                                                     "; pass one float for each of it."));
+    }
+    gradients->push_back(inputs[o].flat<float>().data());
   }
   return absl::OkStatus();
 }

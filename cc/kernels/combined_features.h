@@ -27,6 +27,13 @@ struct CombinedIds {
 // Reads and checks the inputs `ids` and `row_splits`.
 absl::Status ReadCombinedIds(::tensorflow::OpKernelContext* ctx, const CombinePlan& plan, CombinedIds* ids);
 
+// Of an output for a batch.
+::tensorflow::TensorShape CombinedShape(const CombineOutput& output, int64_t batch);
+
+// Reads and checks the input `output_gradients`: a tensor for each output.
+absl::Status ReadOutputGradients(::tensorflow::OpKernelContext* ctx, const CombinePlan& plan, int64_t batch,
+                                 std::vector<const float*>* gradients);
+
 }  // namespace monolith
 
 #endif  // CC_KERNELS_COMBINED_FEATURES_H_

@@ -45,11 +45,6 @@ class CombinedOp : public OpKernel {
  protected:
   virtual absl::Status Run(OpKernelContext* ctx, MultiTableResource* resource, const CombinedIds& ids) = 0;
 
-  TensorShape ShapeOf(const CombineOutput& output, int64_t batch) const {
-    if (output.length > 0) return TensorShape({batch, output.length, output.width});
-    return TensorShape({batch, output.width});
-  }
-
   std::unique_ptr<CombinePlan> plan_;
 };
 
@@ -67,7 +62,7 @@ class CombinedLookupOp : public CombinedOp {
     std::vector<float*> outputs;
     for (size_t o = 0; o < plan_->outputs().size(); ++o) {
       Tensor* output;
-      TF_RETURN_IF_ERROR(ctx->allocate_output(o, ShapeOf(plan_->outputs()[o], ids.batch), &output));
+      TF_RETURN_IF_ERROR(ctx->allocate_output(o, CombinedShape(plan_->outputs()[o], ids.batch), &output));
       outputs.push_back(output->flat<float>().data());
     }
     const std::vector<Unit> units = Divide(ids);
@@ -119,7 +114,7 @@ class CombinedOptimizeOp : public CombinedOp {
   absl::Status Run(OpKernelContext* ctx, MultiTableResource* resource, const CombinedIds& ids) override {
     MultiTable& tables = resource->tables();
     std::vector<const float*> gradients;
-    TF_RETURN_IF_ERROR(ReadGradients(ctx, ids.batch, &gradients));
+    TF_RETURN_IF_ERROR(ReadOutputGradients(ctx, *plan_, ids.batch, &gradients));
     const float* rates = nullptr;
     int64_t update_ts = 0, global_step = 0;
     TF_RETURN_IF_ERROR(ReadLearningRates(ctx, learning_rate_, tables, &rates));
@@ -138,21 +133,6 @@ class CombinedOptimizeOp : public CombinedOp {
           }));
     }
     ctx->set_output(0, ctx->input(0));
-    return absl::OkStatus();
-  }
-
-  absl::Status ReadGradients(OpKernelContext* ctx, int64_t batch, std::vector<const float*>* gradients) const {
-    OpInputList inputs;
-    TF_RETURN_IF_ERROR(ctx->input_list("output_gradients", &inputs));
-    for (int o = 0; o < inputs.size(); ++o) {
-      const TensorShape expected = ShapeOf(plan_->outputs()[o], batch);
-      if (inputs[o].shape() != expected) {
-        return absl::InvalidArgumentError(absl::StrCat(type_string(), ": the gradient of output ", o, " has shape ",
-                                                       inputs[o].shape().DebugString(), ", but the output has ",
-                                                       expected.DebugString(), "; pass one float for each of it."));
-      }
-      gradients->push_back(inputs[o].flat<float>().data());
-    }
     return absl::OkStatus();
   }
 

@@ -100,9 +100,7 @@ Status TrainingLookupShapes(InferenceContext* c) {
   return LookupShapes(c);
 }
 
-Status OptimizeShapes(InferenceContext* c) {
-  TF_RETURN_IF_ERROR(CheckRank(c, 0, 0));
-  TF_RETURN_IF_ERROR(CheckStep(c));
+Status CheckGradients(InferenceContext* c) {
   std::vector<ShapeHandle> shapes, gradients;
   TF_RETURN_IF_ERROR(OutputShapes(c, &shapes));
   TF_RETURN_IF_ERROR(c->input("output_gradients", &gradients));
@@ -110,6 +108,12 @@ Status OptimizeShapes(InferenceContext* c) {
   for (size_t o = 0; o < shapes.size(); ++o) TF_RETURN_IF_ERROR(c->Merge(shapes[o], gradients[o], &unused));
   c->set_output(0, c->Scalar());
   return absl::OkStatus();
+}
+
+Status OptimizeShapes(InferenceContext* c) {
+  TF_RETURN_IF_ERROR(CheckRank(c, 0, 0));
+  TF_RETURN_IF_ERROR(CheckStep(c));
+  return CheckGradients(c);
 }
 
 constexpr char kAttrDoc[] = R"doc(N: features.
@@ -212,6 +216,24 @@ learning_rate: a rate for every slice of every table, in table order.
 update_time: seconds; becomes the update time of the entries.
 global_step: the training step.
 updated_table: `mtable`, to order later reads after the update.
+)doc",
+                      kAttrDoc));
+
+REGISTER_OP("MonolithCombinedGradientNorm")
+    .Input("ids: N * int64")
+    .Input("row_splits: N * Tsplits")
+    .Input("output_gradients: M * float")
+    .Output("norm: float")
+    .MONOLITH_COMBINED_ATTRS.SetShapeFn(CheckGradients)
+    .Doc(absl::StrCat(R"doc(
+The norm of the gradients of all embeddings of a MonolithMultiHashTableCombinedLookup: of every occurrence of a fid by
+itself, as if embeddings had been looked up one by one and combined afterwards. It is what clipping by a global norm adds
+to the norm of dense gradients. The number of threads does not change a bit.
+
+ids: as the lookup had them.
+row_splits: as the lookup had them.
+output_gradients: of every output a gradient of its shape.
+norm: a scalar.
 )doc",
                       kAttrDoc));
 

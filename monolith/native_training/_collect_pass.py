@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from monolith.native_training import embedding_combiners, entry, tf_estimator
 from monolith.native_training._estimator_inputs import call_with_accepted
+from monolith.native_training._feature_collect import RecordedLookups
+from monolith.native_training._watched_features import WatchedFeatures
 from monolith.native_training.feature import DummyFeatureFactory, TableConfig
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
@@ -33,6 +35,7 @@ class FeatureConfigs:
     feature_to_combiner: {feature: combiner}.
     slot_to_occurrence_threshold: {slot number: sightings before a fid gets an entry}, for those above 0.
     slot_to_expire_time: {slot number: days without an update before eviction}, where it is not the default.
+    lookups: what the model looks up, in order.
   """
 
   table_to_config: Dict[str, entry.HashTableConfigInstance] = dataclasses.field(default_factory=dict)
@@ -41,6 +44,7 @@ class FeatureConfigs:
   feature_to_combiner: Dict[str, embedding_combiners.Combiner] = dataclasses.field(default_factory=dict)
   slot_to_occurrence_threshold: Dict[int, int] = dataclasses.field(default_factory=dict)
   slot_to_expire_time: Dict[int, int] = dataclasses.field(default_factory=dict)
+  lookups: RecordedLookups = dataclasses.field(default_factory=RecordedLookups)
 
   def table_to_features(self) -> Dict[str, List[str]]:
     """{table: features that draw on it, sorted}."""
@@ -61,6 +65,7 @@ def collect_feature_configs(task: Any, hashtable_init_capacity: int = 0) -> Feat
     ValueError: a feature draws on two slots, or a table's name collides with a feature's.
   """
   factory = DummyFeatureFactory(task.p.train.per_replica_batch_size)
+  ragged_reads: List[str] = []
   graph = tf.Graph()
   graph.dry_run = True
   with graph.as_default():
@@ -74,7 +79,7 @@ def collect_feature_configs(task: Any, hashtable_init_capacity: int = 0) -> Feat
       features, labels = _single_element(task)
       call_with_accepted(
         task.create_model_fn(),
-        features=features,
+        features=WatchedFeatures(features, ragged_reads) if isinstance(features, Mapping) else features,
         labels=labels,
         mode=tf_estimator.ModeKeys.TRAIN,
         config=tf_estimator.RunConfig(),
@@ -83,7 +88,7 @@ def collect_feature_configs(task: Any, hashtable_init_capacity: int = 0) -> Feat
       task.p.mode = task_mode
       task.ctx.feature_factory = None
       task.ctx.async_function_mgr = None
-    return _to_feature_configs(factory, hashtable_init_capacity)
+    return _to_feature_configs(factory, hashtable_init_capacity, ragged_reads)
 
 
 def _single_element(task: Any) -> Tuple[Any, Any]:
@@ -96,8 +101,9 @@ def _single_element(task: Any) -> Tuple[Any, Any]:
   return result, None
 
 
-def _to_feature_configs(factory: DummyFeatureFactory, init_capacity: int) -> FeatureConfigs:
+def _to_feature_configs(factory: DummyFeatureFactory, init_capacity: int, ragged_reads: List[str]) -> FeatureConfigs:
   configs = FeatureConfigs(
+    lookups=factory.lookups,
     slot_to_occurrence_threshold={slot: n for slot, n in factory.slot_to_occurrence_threshold.items() if n > 0},
     slot_to_expire_time={
       slot: days
@@ -107,6 +113,10 @@ def _to_feature_configs(factory: DummyFeatureFactory, init_capacity: int) -> Fea
   )
   for slot_name, table_config in factory.get_table_name_to_table_config().items():
     _add_slot(configs, slot_name, table_config, init_capacity)
+  # Under an embedding feature's own name a model finds the embeddings of its single fids.
+  configs.lookups.uncombined.extend(
+    f"model_fn reads features[{name!r}]" for name in ragged_reads if name in configs.feature_to_table
+  )
   return configs
 
 

@@ -4,22 +4,52 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, Iterable, List, Optional, Tuple, Union
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 from absl import logging
 
 from monolith.native_training import embedding_combiners, entry, learning_rate_functions
 from monolith.native_training._feature_slots import (
+  FeatureColumn,
   FeatureEmbTable,
   FeatureFactory,
+  FeatureSlice,
   FeatureSlot,
   FeatureSlotConfig,
   LearningRateFn,
   Segment,
 )
 
-__all__ = ["DummyFeatureEmbTable", "DummyFeatureFactory", "SliceConfig", "TableConfig"]
+__all__ = ["DummyFeatureEmbTable", "DummyFeatureFactory", "RecordedLookups", "SliceConfig", "TableConfig"]
+
+Part = Tuple[str, int, int]
+"""Columns [start, end) of a feature's embedding."""
+
+
+@dataclasses.dataclass
+class RecordedLookups:
+  """What a model looks up, and how.
+
+  Attributes:
+    outputs: the parts of each lookup, side by side, in order; each lookup once.
+    trained: features that gradients were asked of.
+    uncombined: why the model needs embeddings of single fids, if it does.
+  """
+
+  outputs: List[Tuple[Part, ...]] = dataclasses.field(default_factory=list)
+  trained: List[str] = dataclasses.field(default_factory=list)
+  uncombined: List[str] = dataclasses.field(default_factory=list)
+
+  def add_output(self, *parts: Part) -> None:
+    """Records a lookup."""
+    if parts not in self.outputs:
+      self.outputs.append(parts)
+
+  @property
+  def features(self) -> List[str]:
+    """The features that are looked up, sorted."""
+    return sorted({name for parts in self.outputs for name, _, _ in parts})
 
 
 @dataclasses.dataclass
@@ -55,10 +85,14 @@ class DummyFeatureEmbTable(FeatureEmbTable):
   Args:
     batch_size: rows of the placeholders.
     hashtable_config: the kind of table.
+    lookups: where lookups are recorded.
   """
 
-  def __init__(self, batch_size: int, hashtable_config: entry.HashTableConfig):
+  def __init__(
+    self, batch_size: int, hashtable_config: entry.HashTableConfig, lookups: Optional[RecordedLookups] = None
+  ):
     self._batch_size = batch_size
+    self._lookups = RecordedLookups() if lookups is None else lookups
     self._hashtable_config = hashtable_config
     self._slices: List[SliceConfig] = []
     self._feature_to_combiners: Dict[str, embedding_combiners.Combiner] = {}
@@ -75,14 +109,24 @@ class DummyFeatureEmbTable(FeatureEmbTable):
     """The features that draw on this table, in order of creation."""
     return list(self._feature_to_combiners)
 
+  @property
+  def _width(self) -> int:
+    return sum(s.segment.dim_size for s in self._slices)
+
+  def all_embeddings(self) -> tf.Tensor:
+    """A placeholder for the uncombined embeddings of a feature."""
+    return tf.compat.v1.placeholder(tf.float32, [None, self._width])
+
   def embedding_lookup(self, feature_name: str, start: Optional[int], end: Optional[int]) -> tf.Tensor:
-    width = sum(s.segment.dim_size for s in self._slices)
     if start is None or end is None:
-      return tf.compat.v1.placeholder(tf.float32, [None, width])
+      self._lookups.uncombined.append(f"model_fn takes the embeddings of the single fids of feature {feature_name!r}")
+      return self.all_embeddings()
+    width = self._width
     if not 0 <= start < end <= width:
       raise ValueError(
         f"feature {feature_name!r}: columns [{start}, {end}) are not within its embedding of width {width}."
       )
+    self._lookups.add_output((feature_name, start, end))
     combiner = self._feature_to_combiners[feature_name]
     name = f"{type(combiner).__name__}_{feature_name}_{start}_{end}"
     embedding = tf.compat.v1.placeholder(tf.float32, [self._batch_size, end - start])
@@ -113,6 +157,8 @@ class DummyFeatureFactory(FeatureFactory):
     super().__init__()
     self._batch_size = batch_size
     self._tables: Dict[str, DummyFeatureEmbTable] = {}
+    self.lookups = RecordedLookups()
+    """What was looked up so far."""
 
   def create_feature_slot(self, config: FeatureSlotConfig) -> FeatureSlot:
     """Records a slot.
@@ -123,7 +169,7 @@ class DummyFeatureFactory(FeatureFactory):
     name = str(config.name)
     if name in self._tables:
       raise NameError(f"slot {name!r} is created twice; create it once and share the FeatureSlot.")
-    table = DummyFeatureEmbTable(self._batch_size, config.hashtable_config)
+    table = DummyFeatureEmbTable(self._batch_size, config.hashtable_config, self.lookups)
     self._tables[name] = table
     if config.slot_id is not None:
       self.slot_to_occurrence_threshold[config.slot_id] = config.occurrence_threshold
@@ -131,6 +177,16 @@ class DummyFeatureFactory(FeatureFactory):
     elif config.occurrence_threshold or config.expire_time != FeatureSlotConfig.expire_time:
       logging.warning("slot %r has no slot_id, so its occurrence_threshold and expire_time have no effect.", name)
     return FeatureSlot(table, config)
+
+  def lookup_concat(self, parts: Sequence[Tuple[FeatureColumn, FeatureSlice]]) -> tf.Tensor:
+    self.lookups.add_output(*((column.feature_name, part.start, part.end) for column, part in parts))
+    return tf.compat.v1.placeholder(tf.float32, [self._batch_size, sum(part.dim for _, part in parts)])
+
+  def gradient_targets(self, columns: Sequence[FeatureColumn], per_fid: bool = False) -> List[tf.Tensor]:
+    self.lookups.trained.extend(column.feature_name for column in columns)
+    if per_fid:
+      self.lookups.uncombined.append("gradients of single fids are looked at")
+    return [self._tables[column.feature_slot.name].all_embeddings() for column in columns]
 
   def apply_gradients(
     self,

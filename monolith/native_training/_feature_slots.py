@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Callable, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
@@ -34,6 +34,7 @@ DEFAULT_EXPIRE_TIME = 36500
 
 LearningRateFn = Union[float, Callable[[], tf.Tensor]]
 Segment = embedding_hash_table_pb2.EntryConfig.Segment
+Gradient = Union[tf.Tensor, tf.IndexedSlices]
 
 
 class FeatureEmbTable(abc.ABC):
@@ -326,6 +327,24 @@ class FeatureFactory(abc.ABC):
   @abc.abstractmethod
   def create_feature_slot(self, config: FeatureSlotConfig) -> FeatureSlot:
     """Makes a slot; creates no TensorFlow op."""
+
+  def lookup_concat(self, parts: Sequence[Tuple[FeatureColumn, FeatureSlice]]) -> tf.Tensor:
+    """Combined embeddings side by side: [B, sum of dims] of columns that are pooled."""
+    return tf.concat([column.embedding_lookup(part) for column, part in parts], axis=1)
+
+  def gradient_targets(self, columns: Sequence[FeatureColumn], per_fid: bool = False) -> List[tf.Tensor]:
+    """What a loss is differentiated by, to pass the gradients to `apply_gradients` and so to train `columns`.
+
+    Args:
+      columns: the columns to train.
+      per_fid: whether the caller looks at gradients of single fids, [number of fids, D] a column in their order.
+    """
+    del per_fid
+    return [column.get_all_embeddings_concat() for column in columns]
+
+  def gradient_norm(self, grads_and_vars: Sequence[Tuple[Gradient, tf.Tensor]]) -> tf.Tensor:
+    """The norm of all gradients of single fids that these, with respect to `gradient_targets`, stand for: a scalar."""
+    return tf.linalg.global_norm([grad for grad, _ in grads_and_vars])
 
   def apply_gradients(
     self,

@@ -66,6 +66,8 @@ class CpuTrainingConfig:
   :param max_rpc_deadline_millis: milliseconds for a call between exported models.
   :param max_slow_start_wait_minute: minutes for which a worker's start may be delayed. Later.
   :param enable_variable_partition: spread large variables made by get_variable over the parameter servers.
+  :param fuse_lookups: where the model allows it and num_ps is 0, look up and combine all embeddings by one op; the
+    numbers are the same.
   :param enable_fused_layout: look embeddings up by layout. Later.
   :param only_feature_engineering: run the input pipeline only. Later.
   :param enable_model_dump: record the model's graphs. Later.
@@ -140,6 +142,7 @@ class CpuTrainingConfig:
   max_rpc_deadline_millis: int = 30000
   max_slow_start_wait_minute: int = 10
   enable_variable_partition: bool = True
+  fuse_lookups: bool = True
   enable_fused_layout: bool = False
   only_feature_engineering: bool = False
   enable_model_dump: bool = False
@@ -220,6 +223,7 @@ _SUPPORTED: FrozenSet[str] = frozenset(
     "filter_equal_probability",
     "filter_split_num",
     "filter_type",
+    "fuse_lookups",
     "hashtable_init_capacity",
     "log_step_count_steps",
     "max_rpc_deadline_millis",

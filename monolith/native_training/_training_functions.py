@@ -8,14 +8,17 @@ import dataclasses
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import tensorflow as tf
+from absl import logging
 
 from monolith.native_training import (
   _training_hooks,
+  feature,
   native_task_context,
   prefetch_queue,
   tf_estimator,
 )
 from monolith.native_training._collect_pass import FeatureConfigs, collect_feature_configs
+from monolith.native_training._combined_step import CombinedFeatureFactory, combined_lookup, why_not_combined
 from monolith.native_training._estimator_inputs import call_with_accepted, samples_in
 from monolith.native_training._exporting import create_export_listener
 from monolith.native_training._sparse_step import (
@@ -181,7 +184,9 @@ class _ModelBuilder:
     split = split_features(features, self._feature_configs)
     filters = create_filters(self._config, self._feature_configs)
     tables = create_tables(self._config, self._feature_configs, filters)
-    embeddings = lookup_features(tables, split.fids, self._feature_configs)
+    combined = self._combines()
+    lookup = combined_lookup if combined else lookup_features
+    embeddings = lookup(tables, split.fids, self._feature_configs)
     capacity = self._config.embedding_prefetch_capacity if self._trains else 0
     (embeddings, fids, dense, labels), queue = prefetch_queue.enqueue_dicts_with_queue_return(
       (embeddings, split.fids, split.dense, labels), capacity=capacity
@@ -190,7 +195,7 @@ class _ModelBuilder:
       self._hooks.append(prefetch_queue.EnqueueHook(queue))
       # The loop counts samples; counting those of the input would take batches away from the queue.
       progress_hook.set_samples_per_step(samples_in(fids))
-    factory = TableFeatureFactory(
+    factory = (CombinedFeatureFactory if combined else TableFeatureFactory)(
       tables,
       fids,
       embeddings,
@@ -199,11 +204,20 @@ class _ModelBuilder:
       postpush=self._config.enable_embedding_postpush and self._trains,
       req_time=get_req_time(dense),
     )
-    spec = self._call_model_fn(factory, {**dense, **embeddings}, labels)
+    spec = self._call_model_fn(factory, dense if combined else {**dense, **embeddings}, labels)
     return spec if export_context.is_exporting() else self._with_hooks(spec, filters)
 
+  def _combines(self) -> bool:
+    """Whether one op looks up and combines all embeddings. Evaluation and export keep those of single fids at hand."""
+    if not (self._trains and self._task.p.mode == ModeKeys.TRAIN and self._config.fuse_lookups):
+      return False
+    reason = "there are parameter servers" if self._config.num_ps else why_not_combined(self._feature_configs)
+    if reason is not None:
+      logging.info("Embeddings are looked up fid by fid, since %s.", reason)
+    return reason is None
+
   def _call_model_fn(
-    self, factory: TableFeatureFactory, features: Dict[str, Any], labels: Any
+    self, factory: feature.FeatureFactory, features: Dict[str, Any], labels: Any
   ) -> tf_estimator.EstimatorSpec:
     ctx = self._task.ctx
     ctx.feature_factory, ctx.async_function_mgr = factory, self._async_function_mgr

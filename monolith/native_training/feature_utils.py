@@ -86,10 +86,11 @@ def apply_gradients_with_var_optimizer(
   _refuse_unsupported(use_allreduce, ue_gradient_check, is_fused_layout)
   global_step = tf.compat.v1.train.get_or_create_global_step() if global_step is None else global_step
   clip = _checked_clip(clip_type, clip_norm, sparse_clip_norm, sparse_norm_warmup_steps)
-  dense, sparse = _compute_gradients(var_opt, loss, feature_columns)
+  per_fid = grads_and_vars_summary or clip_type in (GradClipType.ClipByNorm, GradClipType.ClipByValue)
+  dense, sparse = _compute_gradients(ctx, var_opt, loss, feature_columns, per_fid)
   if dense_reduce_mean:
     dense = [(_scale(grad, 1.0 / tf.cast(batch_size, grad.dtype)), v) for grad, v in dense]
-  dense, sparse = _clip_gradients(clip, dense, sparse, global_step)
+  dense, sparse = _clip_gradients(ctx, clip, dense, sparse, global_step)
   if grads_and_vars_summary:
     _add_summaries(dense, sparse, feature_columns)
   if dense_weight_decay:
@@ -131,12 +132,16 @@ def _checked_clip(
 
 
 def _compute_gradients(
-  var_opt: tf.compat.v1.train.Optimizer, loss: tf.Tensor, feature_columns: Sequence[FeatureColumn]
+  ctx: Any,
+  var_opt: tf.compat.v1.train.Optimizer,
+  loss: tf.Tensor,
+  feature_columns: Sequence[FeatureColumn],
+  per_fid: bool,
 ) -> Tuple[List[GradAndVar], List[GradAndVar]]:
   """(dense, sparse) gradients in one backward pass, without those that the loss does not depend on."""
   _check_optimizer(var_opt, "var_opt")
   variables = tf.compat.v1.trainable_variables()
-  embeddings = [column.get_all_embeddings_concat() for column in feature_columns]
+  embeddings = ctx.feature_factory.gradient_targets(feature_columns, per_fid=per_fid) if feature_columns else []
   if not variables and not embeddings:
     return [], []
   pairs = var_opt.compute_gradients(loss, [*variables, *embeddings], colocate_gradients_with_ops=True)
@@ -146,17 +151,20 @@ def _compute_gradients(
 
 
 def _clip_gradients(
-  clip: _Clip, dense: List[GradAndVar], sparse: List[GradAndVar], global_step: tf.Variable
+  ctx: Any, clip: _Clip, dense: List[GradAndVar], sparse: List[GradAndVar], global_step: tf.Variable
 ) -> Tuple[List[GradAndVar], List[GradAndVar]]:
   if clip.kind is GradClipType.ClipByGlobalNorm and clip.norm is not None:
-    norm = tf.linalg.global_norm([grad for grad, _ in [*dense, *sparse]]) if dense or sparse else 0.0
+    sparse_norm = [ctx.feature_factory.gradient_norm(sparse)] if sparse else []
+    norm = tf.linalg.global_norm([*(grad for grad, _ in dense), *sparse_norm]) if dense or sparse else 0.0
     tf.compat.v1.summary.scalar("global_gradient_norm", norm)
     sparse_limit = _sparse_limit(clip, global_step)
     return _limit(dense, norm, clip.norm), _limit(sparse, norm, sparse_limit)
   if clip.kind is GradClipType.ClipByDenseAndSparse:
+    dense_norm = tf.linalg.global_norm([grad for grad, _ in dense]) if dense else None
+    sparse_norm = ctx.feature_factory.gradient_norm(sparse) if sparse else None
     return (
-      _limit_own_norm(dense, clip.norm, "global_gradient_norm/dense"),
-      _limit_own_norm(sparse, clip.sparse_norm, "global_gradient_norm/sparse"),
+      _limit_own_norm(dense, dense_norm, clip.norm, "global_gradient_norm/dense"),
+      _limit_own_norm(sparse, sparse_norm, clip.sparse_norm, "global_gradient_norm/sparse"),
     )
   if clip.kind is GradClipType.ClipByValue:
     return _map(dense, _clip_value, clip.norm), _map(sparse, _clip_value, clip.norm)
@@ -181,10 +189,11 @@ def _sparse_limit(clip: _Clip, global_step: tf.Variable) -> Union[float, tf.Tens
   return limit * tf.minimum(progress, 1.0)
 
 
-def _limit_own_norm(pairs: List[GradAndVar], limit: Optional[float], summary_name: str) -> List[GradAndVar]:
-  if not pairs:
+def _limit_own_norm(
+  pairs: List[GradAndVar], norm: Optional[tf.Tensor], limit: Optional[float], summary_name: str
+) -> List[GradAndVar]:
+  if norm is None:
     return pairs
-  norm = tf.linalg.global_norm([grad for grad, _ in pairs])
   tf.compat.v1.summary.scalar(summary_name, norm)
   return pairs if limit is None else _limit(pairs, norm, limit)
 

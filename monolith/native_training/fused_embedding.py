@@ -44,11 +44,16 @@ _ATTRIBUTES = (
   "tables", "combiners", "max_seq_lengths", "slice_features", "slice_begins", "slice_dims", "slice_outputs",
   "slice_columns", "output_widths", "output_lengths",
 )  # fmt: skip
-_COMBINERS = {
+_COMBINERS: dict[type, str] = {
   embedding_combiners.ReduceSum: "sum",
   embedding_combiners.ReduceMean: "mean",
   embedding_combiners.FirstN: "first_n",
 }
+
+
+def can_combine(combiner: embedding_combiners.Combiner) -> bool:
+  """Whether the ops know a combiner; subclasses of those they know may do anything."""
+  return type(combiner) in _COMBINERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,40 @@ class Layout:
   """
 
   def __init__(self, features: Sequence[Feature]):
+    self._start(features)
+    for number, feature in enumerate(self._features):
+      begin = 0
+      for part in feature.slices:
+        self._add(number, begin, part.dim, part.output)
+        begin += part.dim
+    if not self._widths:
+      raise ValueError("Layout: no feature has a slice with an output; give at least one, such as Slice('deep', 16).")
+
+  @classmethod
+  def from_outputs(cls, features: Sequence[Feature], outputs: Mapping[str, Sequence[tuple[str, int, int]]]) -> Layout:
+    """A layout by outputs: each is the concatenation of parts (feature, first column, dim), in any order of features.
+
+    Args:
+      features: at least one; their names are distinct, and their slices are ignored.
+      outputs: at least one; a part of an embedding may go to several.
+
+    Raises:
+      KeyError: a part's feature is not among the features.
+      ValueError: as the constructor.
+    """
+    layout = cls.__new__(cls)
+    layout._start(features)
+    numbers = {feature.name: number for number, feature in enumerate(layout._features)}
+    for output, parts in outputs.items():
+      for name, begin, dim in parts:
+        if name not in numbers:
+          raise KeyError(f"output {output!r} has a part of feature {name!r}; the features are {', '.join(numbers)}.")
+        layout._add(numbers[name], begin, dim, output)
+    if not layout._widths:
+      raise ValueError("Layout: there is no output; give at least one.")
+    return layout
+
+  def _start(self, features: Sequence[Feature]) -> None:
     self._features = list(features)
     self._widths: dict[str, int] = {}
     self._lengths: dict[str, int] = {}
@@ -99,31 +138,28 @@ class Layout:
     for name in names:
       if names.count(name) > 1:
         raise ValueError(f"Layout: feature {name!r} comes {names.count(name)} times; give every feature its own name.")
-    for number, feature in enumerate(self._features):
-      self._add(number, feature)
-    if not self._widths:
-      raise ValueError("Layout: no feature has a slice with an output; give at least one, such as Slice('deep', 16).")
+    for feature in self._features:
+      if not can_combine(feature.combiner):
+        raise ValueError(
+          f"feature {feature.name!r}: combiner is {feature.combiner!r}; use ReduceSum, ReduceMean or FirstN of "
+          "embedding_combiners."
+        )
 
-  def _add(self, number: int, feature: Feature) -> None:
-    if type(feature.combiner) not in _COMBINERS:
+  def _add(self, number: int, begin: int, dim: int, output: str | None) -> None:
+    feature = self._features[number]
+    if dim < 1:
+      raise ValueError(f"feature {feature.name!r}: a slice has dim {dim}; it must be at least 1.")
+    if output is None:
+      return
+    length = feature.combiner.max_seq_length
+    if self._lengths.setdefault(output, length) != length:
       raise ValueError(
-        f"feature {feature.name!r}: combiner is {feature.combiner!r}; use ReduceSum, ReduceMean or FirstN of "
-        "embedding_combiners."
+        f"feature {feature.name!r} has max_seq_length {length}, but output {output!r} has {self._lengths[output]} "
+        "(0: pooled) from other features; send it to another output."
       )
-    begin, length = 0, feature.combiner.max_seq_length
-    for part in feature.slices:
-      if part.dim < 1:
-        raise ValueError(f"feature {feature.name!r}: a slice has dim {part.dim}; it must be at least 1.")
-      if part.output is not None:
-        if self._lengths.setdefault(part.output, length) != length:
-          raise ValueError(
-            f"feature {feature.name!r} has max_seq_length {length}, but output {part.output!r} has "
-            f"{self._lengths[part.output]} (0: pooled) from other features; send it to another output."
-          )
-        column = self._widths.get(part.output, 0)
-        self._slices.append((number, begin, part.dim, part.output, column))
-        self._widths[part.output] = column + part.dim
-      begin += part.dim
+    column = self._widths.get(output, 0)
+    self._slices.append((number, begin, dim, output, column))
+    self._widths[output] = column + dim
 
   @property
   def features(self) -> list[Feature]:
@@ -279,22 +315,48 @@ def combined_apply_gradients(
     KeyError: a table, the ids of a feature or the gradient of an output are missing.
     ValueError: ids have a wrong shape.
   """
-  for name in layout.output_names:
-    if name not in gradients:
-      raise KeyError(f"output {name!r} has no gradient; pass gradients of {', '.join(layout.output_names)}.")
   values, splits = layout.ids_and_splits(ids)
   return table.with_handle(
     gen_monolith_ops.monolith_multi_hash_table_combined_optimize(
       table.handle,
       values,
       splits,
-      [tf.cast(tf.convert_to_tensor(gradients[name]), tf.float32) for name in layout.output_names],
+      _in_order(layout, gradients),
       table.learning_rates(),
       _time(req_time),
       tf.cast(global_step, tf.int64),
       **layout.attributes(table.table_names),
     )
   )
+
+
+def combined_gradient_norm(layout: Layout, ids: Mapping[str, Ids], gradients: Mapping[str, tf.Tensor]) -> tf.Tensor:
+  """The norm of the gradients of all embeddings, of every occurrence of a fid by itself.
+
+  This is what embeddings looked up one by one and combined afterwards contribute to a global norm: in a sum every fid
+  of a row has the row's gradient, in a mean a part of it, and a fid beyond the last position of FirstN none.
+
+  Args:
+    layout, ids, gradients: as for `combined_apply_gradients`.
+
+  Returns:
+    A float32 scalar.
+
+  Raises:
+    KeyError: the ids of a feature or the gradient of an output are missing.
+    ValueError: ids have a wrong shape.
+  """
+  values, splits = layout.ids_and_splits(ids)
+  return gen_monolith_ops.monolith_combined_gradient_norm(
+    values, splits, _in_order(layout, gradients), **layout.attributes([f.table for f in layout.features])
+  )
+
+
+def _in_order(layout: Layout, gradients: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+  for name in layout.output_names:
+    if name not in gradients:
+      raise KeyError(f"output {name!r} has no gradient; pass gradients of {', '.join(layout.output_names)}.")
+  return [tf.cast(tf.convert_to_tensor(gradients[name]), tf.float32) for name in layout.output_names]
 
 
 @tf.RegisterGradient(_TRAINING_LOOKUP)
@@ -317,3 +379,4 @@ def _take_step(op: Any, *output_gradients: Any) -> list[Optional[tf.Tensor]]:
 
 tf.no_gradient("MonolithMultiHashTableCombinedLookup")
 tf.no_gradient("MonolithMultiHashTableCombinedOptimize")
+tf.no_gradient("MonolithCombinedGradientNorm")

@@ -54,6 +54,7 @@ __all__ = [
 ]
 
 _ModeKeys = tf_estimator.ModeKeys
+_Part = Tuple[FeatureColumn, FeatureSlice]
 _SINGLE_HOOKS = ("KafkaMetricHook", "FileMetricHook")
 
 
@@ -382,35 +383,21 @@ class MonolithModel(MonolithBaseModel):
       self.fs_dict[name] = self.ctx.create_feature_slot(config)
     return self.fs_dict[name]
 
-  def _embedding_slice_lookup(
-    self,
-    fc: Union[str, int, FeatureColumn],
-    slice_name: str,
-    slice_dim: int,
-    initializer: Optional[entry.Initializer],
-    optimizer: Optional[entry.Optimizer],
-    compressor: Optional[entry.Compressor],
-    learning_rate_fn: Any,
-    slice_list: List[Tuple[str, FeatureSlice]],
-  ) -> tf.Tensor:
-    if self.is_fused_layout():
-      raise ValueError("lookups of single slices are not possible with a fused layout.")
+  def _slice_of(self, fc: Union[str, int, FeatureColumn], slice_name: str, slice_dim: int, *slice_args: Any) -> _Part:
+    """A feature's column and its slice of that name, made from `slice_args` when first asked for."""
     if not isinstance(fc, FeatureColumn):
       fc = self.create_embedding_feature_column(fc)
     owner = self._share_slot_mapping.get(fc.feature_name, fc.feature_name)
     slices = self.slice_dict.setdefault(owner, {})
     if slice_name not in slices:
-      slices[slice_name] = fc.feature_slot.add_feature_slice(
-        slice_dim, initializer, optimizer, compressor, learning_rate_fn
-      )
+      slices[slice_name] = fc.feature_slot.add_feature_slice(slice_dim, *slice_args)
     fc_slice = slices[slice_name]
     if fc_slice.dim != slice_dim:
       raise ValueError(
         f"slice {slice_name!r} of feature {fc.feature_name!r} has dim {fc_slice.dim}, not {slice_dim}; "
         "use one dim for a slice, or another slice name."
       )
-    slice_list.append((fc.feature_name, fc_slice))
-    return fc.embedding_lookup(fc_slice)
+    return fc, fc_slice
 
   def lookup_embedding_slice(
     self,
@@ -442,30 +429,30 @@ class MonolithModel(MonolithBaseModel):
     if self.is_fused_layout():
       return self.ctx.layout_factory.get_layout(name)
     requests = _embedding_slices.parse_requests(features, slice_dim, group_out_type)
-    slice_list: List[Tuple[str, FeatureSlice]] = []
-    embeddings = []
-    for request in requests:
-      parts = [
-        self._embedding_slice_lookup(
-          fc,
-          slice_name,
-          request.dim,
-          initializer,
-          optimizer,
-          compressor,
-          learning_rate_fn,
-          slice_list,
-        )
-        for fc in request.features
-      ]
-      merged = parts[0] if len(parts) == 1 else _embedding_slices.merge_embeddings(parts, group_out_type)
-      embeddings.append(merged)
-    if out_type is None:
-      self.add_layout(name, slice_list, out_type, [t.shape.as_list() for t in embeddings])
-      return embeddings
-    result = _embedding_slices.merge_embeddings(embeddings, out_type)
-    self.add_layout(name, slice_list, out_type, [result.shape.as_list()])
+    slice_args = (initializer, optimizer, compressor, learning_rate_fn)
+    groups = [
+      [self._slice_of(fc, slice_name, request.dim, *slice_args) for fc in request.features] for request in requests
+    ]
+    result = self._join(groups, group_out_type, out_type)
+    joined = result if isinstance(result, list) else [result]
+    slice_list = [(fc.feature_name, fc_slice) for group in groups for fc, fc_slice in group]
+    self.add_layout(name, slice_list, out_type, [t.shape.as_list() for t in joined])
     return result
+
+  def _join(
+    self, groups: List[List[_Part]], group_out_type: str, out_type: Optional[str]
+  ) -> Union[tf.Tensor, List[tf.Tensor]]:
+    """The embeddings of groups of slices, joined within groups and then over them."""
+    parts = [part for group in groups for part in group]
+    side_by_side = group_out_type == "concat" or len(parts) == len(groups)
+    pooled = all(fc.combiner.max_seq_length == 0 for fc, _ in parts)
+    if out_type == "concat" and side_by_side and pooled and self.ctx.feature_factory is not None:
+      return self.ctx.feature_factory.lookup_concat(parts)
+    embeddings = []
+    for group in groups:
+      found = [fc.embedding_lookup(fc_slice) for fc, fc_slice in group]
+      embeddings.append(found[0] if len(found) == 1 else _embedding_slices.merge_embeddings(found, group_out_type))
+    return embeddings if out_type is None else _embedding_slices.merge_embeddings(embeddings, out_type)
 
   def share_slot(
     self,

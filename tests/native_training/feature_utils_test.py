@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monolith.native_training import feature_utils, native_task, prefetch_queue
+from monolith.native_training import feature, feature_utils, native_task, prefetch_queue
 from monolith.native_training.feature_utils import GradClipType
 
 import tensorflow as tf  # isort: skip
@@ -24,11 +24,15 @@ class _Column:
     return self._embedding
 
 
-class _Factory:
+class _Factory(feature.FeatureFactory):
   """Takes one step of SGD with rate 1 on what stands behind the embedding."""
 
   def __init__(self, table):
+    super().__init__()
     self._table = table
+
+  def create_feature_slot(self, config):
+    raise NotImplementedError
 
   def apply_gradients(self, grads_and_vars, req_time=None, scale=1):
     ((grad, _),) = list(grads_and_vars)

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables' part of a training step in two ops: a lookup that combines, and the way of gradients back through it.
+
+Possible where the tables are in this process and the model looks at no embedding of a single fid. Embeddings and
+gradients of single fids are then never tensors; the numbers are those of `_sparse_step`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
+
+import tensorflow as tf
+
+from monolith.native_training import feature, fused_embedding
+from monolith.native_training._collect_pass import FeatureConfigs
+from monolith.native_training._feature_collect import Part
+from monolith.native_training._feature_slots import Gradient
+from monolith.native_training.prefetch_queue import AsyncFunctionMgr
+
+__all__ = ["CombinedFeatureFactory", "combined_lookup", "why_not_combined"]
+
+_Outputs = Dict[str, Tuple[Part, ...]]
+_GradsAndVars = Sequence[Tuple[Gradient, tf.Tensor]]
+
+
+def why_not_combined(configs: FeatureConfigs) -> Optional[str]:
+  """Why a model's lookups cannot be combined by one op, or None where they can."""
+  lookups = configs.lookups
+  if lookups.uncombined:
+    return lookups.uncombined[0]
+  if not lookups.outputs:
+    return "model_fn looks no slice up"
+  for name in lookups.features:
+    if not fused_embedding.can_combine(configs.feature_to_combiner[name]):
+      return f"feature {name!r} has a combiner of its own, {configs.feature_to_combiner[name]!r}"
+  untrained = sorted(set(lookups.features) - set(lookups.trained))
+  if lookups.trained and untrained:
+    return f"feature {untrained[0]!r} is looked up but not trained"
+  return None
+
+
+def _outputs_of(configs: FeatureConfigs) -> _Outputs:
+  return {str(number): parts for number, parts in enumerate(configs.lookups.outputs)}
+
+
+def _layout(configs: FeatureConfigs, outputs: _Outputs) -> fused_embedding.Layout:
+  """The layout of some outputs, and of their features alone."""
+  names = sorted({name for parts in outputs.values() for name, _, _ in parts})
+  features = [
+    fused_embedding.Feature(name, configs.feature_to_table[name], (), configs.feature_to_combiner[name])
+    for name in names
+  ]
+  return fused_embedding.Layout.from_outputs(
+    features,
+    {output: [(name, start, end - start) for name, start, end in parts] for output, parts in outputs.items()},
+  )
+
+
+def _ids(layout: fused_embedding.Layout, fids: Mapping[str, tf.RaggedTensor]) -> Dict[str, tf.RaggedTensor]:
+  return {part.name: fids[part.name] for part in layout.features}
+
+
+def combined_lookup(tables: Any, fids: Mapping[str, tf.RaggedTensor], configs: FeatureConfigs) -> Dict[str, tf.Tensor]:
+  """Looks up all that the model looks up, combined, in one call.
+
+  Returns:
+    For each of `configs.lookups.outputs`, by its number: float32 [B, width], or [B, L, width] of a sequence.
+  """
+  layout = _layout(configs, _outputs_of(configs))
+  outputs = fused_embedding.combined_lookup(tables, layout, _ids(layout, fids))
+  batch = next(iter(fids.values())).shape[0]
+  for output in outputs.values():
+    output.set_shape([batch, *output.shape[1:]])
+  return outputs
+
+
+class _CombinedTable(feature.FeatureEmbTable):
+  """Answers lookups of slices that the collect pass met."""
+
+  def __init__(self, found: Mapping[Tuple[Part, ...], tf.Tensor]):
+    self._found = found
+
+  def embedding_lookup(self, feature_name: str, start: Optional[int], end: Optional[int]) -> tf.Tensor:
+    if start is None or end is None:
+      raise ValueError(
+        f"model_fn takes the embeddings of the single fids of feature {feature_name!r}, but did not in its first pass; "
+        "it must do the same each time it is called, or set CpuTrainingConfig.fuse_lookups=False."
+      )
+    return self.of(((feature_name, start, end),))
+
+  def of(self, parts: Tuple[Part, ...]) -> tf.Tensor:
+    """The embeddings of a lookup.
+
+    Raises:
+      KeyError: the collect pass met no such lookup.
+    """
+    if parts not in self._found:
+      raise KeyError(
+        f"the first pass over the model met no lookup of {_names(parts)}; it met {_names(sum(self._found, ()))}. "
+        "model_fn must look up the same slices each time it is called."
+      )
+    return self._found[parts]
+
+
+def _names(parts: Iterable[Part]) -> str:
+  return ", ".join(sorted({feature.slice_key(*part) for part in parts}))
+
+
+class CombinedFeatureFactory(feature.FeatureFactory):
+  """The factory of a training graph whose lookups are combined.
+
+  Args:
+    tables: local ones, from `create_tables`.
+    fids: {feature: ragged int64 [B, None]}.
+    outputs: from `combined_lookup`.
+    configs: what the dry run learned.
+    async_function_mgr: runs the update.
+    postpush: run it one step later.
+    req_time: the batch's time, int64 seconds, or None.
+  """
+
+  def __init__(
+    self,
+    tables: Any,
+    fids: Mapping[str, tf.RaggedTensor],
+    outputs: Mapping[str, tf.Tensor],
+    configs: FeatureConfigs,
+    async_function_mgr: AsyncFunctionMgr,
+    postpush: bool,
+    req_time: Optional[tf.Tensor],
+  ):
+    super().__init__()
+    self._tables = tables
+    self._fids = dict(fids)
+    self._outputs = dict(outputs)
+    self._configs = configs
+    self._table = _CombinedTable({parts: outputs[name] for name, parts in _outputs_of(configs).items()})
+    self._async_function_mgr = async_function_mgr
+    self._postpush = postpush
+    self._req_time = req_time
+
+  def create_feature_slot(self, config: feature.FeatureSlotConfig) -> feature.FeatureSlot:
+    return feature.FeatureSlot(self._table, config)
+
+  def lookup_concat(self, parts: Sequence[Tuple[feature.FeatureColumn, feature.FeatureSlice]]) -> tf.Tensor:
+    return self._table.of(tuple((column.feature_name, part.start, part.end) for column, part in parts))
+
+  def gradient_targets(self, columns: Sequence[feature.FeatureColumn], per_fid: bool = False) -> List[tf.Tensor]:
+    missing = set(self._configs.lookups.features) - {column.feature_name for column in columns}
+    if per_fid or missing:
+      self._refuse("gradients of single fids" if per_fid else f"gradients of other features than {sorted(missing)}")
+    return list(self._outputs.values())
+
+  def gradient_norm(self, grads_and_vars: _GradsAndVars) -> tf.Tensor:
+    layout, ids, grads = self._way_back(grads_and_vars)
+    return fused_embedding.combined_gradient_norm(layout, ids, grads)
+
+  def apply_gradients(
+    self,
+    grads_and_vars: Iterable[Tuple[Optional[Gradient], tf.Tensor]],
+    req_time: Optional[tf.Tensor] = None,
+    scale: Union[int, float, tf.Tensor] = 1,
+  ) -> tf.Operation:
+    """Updates the tables; returns the op that does, or that queues the update.
+
+    Raises:
+      ValueError: a gradient is not with respect to `gradient_targets`.
+    """
+    pairs = [(grad, v) for grad, v in grads_and_vars if grad is not None]
+    if not pairs:
+      return tf.no_op()
+    layout, ids, grads = self._way_back(pairs)
+    if not (isinstance(scale, (int, float)) and scale == 1):
+      grads = {name: grad * scale for name, grad in grads.items()}
+    global_step = tf.identity(tf.compat.v1.train.get_or_create_global_step())
+
+    def update(
+      ids: Dict[str, tf.RaggedTensor],
+      grads: Dict[str, tf.Tensor],
+      global_step: tf.Tensor,
+      req_time: Optional[tf.Tensor],
+    ) -> tf.Operation:
+      return fused_embedding.combined_apply_gradients(
+        self._tables, layout, ids, grads, global_step, req_time=req_time
+      ).as_op()
+
+    return self._async_function_mgr.add_async_function(
+      update,
+      args=(ids, grads, global_step, self._req_time if req_time is None else req_time),
+      is_async=self._postpush,
+      queue_name="postpush_queue",
+    )
+
+  def _way_back(
+    self, grads_and_vars: _GradsAndVars
+  ) -> Tuple[fused_embedding.Layout, Dict[str, tf.RaggedTensor], Dict[str, tf.Tensor]]:
+    """The layout of the outputs that have gradients, the ids of its features, and the gradients by output.
+
+    A feature none of whose slices has a gradient is not in that layout: its fids are not updated.
+    """
+    names = {output.ref(): name for name, output in self._outputs.items()}
+    grads = {}
+    for grad, v in grads_and_vars:
+      if v.ref() not in names:
+        self._refuse(f"gradients with respect to {v.name}")
+      grads[names[v.ref()]] = tf.convert_to_tensor(grad)
+    outputs = {name: parts for name, parts in _outputs_of(self._configs).items() if name in grads}
+    layout = _layout(self._configs, outputs)
+    return layout, _ids(layout, self._fids), grads
+
+  def _refuse(self, what: str) -> NoReturn:
+    raise ValueError(
+      f"the step takes {what}, but did not in the model's first pass; it must take the same each time, with respect to "
+      "FeatureFactory.gradient_targets, or set CpuTrainingConfig.fuse_lookups=False."
+    )
