@@ -279,19 +279,22 @@ def _variable_scope(config: CpuTrainingConfig) -> Any:
   if not config.enable_variable_partition or export_context.is_exporting():
     return tf.compat.v1.variable_scope(scope)
   partitioner = tf.compat.v1.variable_axis_size_partitioner(max_shard_bytes=131072, max_shards=config.num_ps or None)
-  return tf.compat.v1.variable_scope(scope, custom_getter=_partitioning_getter(partitioner))
+  return tf.compat.v1.variable_scope(scope, partitioner=partitioner, custom_getter=_keep_whole(partitioner))
 
 
-def _partitioning_getter(partitioner: Callable[..., List[int]]) -> Callable[..., Any]:
-  """Passes `partitioner` on for variables that it cuts, so that all others stay ordinary variables."""
+def _keep_whole(partitioner: Callable[..., List[int]]) -> Callable[..., Any]:
+  """Takes the scope's `partitioner` away from variables that it does not cut, so that they stay ordinary variables.
+
+  Slots of optimizers ask for a variable with no partitioner at all, and stay as they are.
+  """
 
   def custom_getter(getter: Any, *args: Any, **kwargs: Any) -> Any:
-    shape = kwargs.get("shape")
-    shape = tf.TensorShape(shape) if shape is not None else tf.TensorShape(None)
-    if kwargs.get("partitioner") is None and shape.is_fully_defined() and shape.rank:
-      parts = partitioner(shape=shape, dtype=tf.as_dtype(kwargs.get("dtype") or tf.float32))
-      if any(count > 1 for count in parts):
-        kwargs["partitioner"] = partitioner
+    if kwargs.get("partitioner") is partitioner:
+      shape = tf.TensorShape(kwargs.get("shape"))
+      known = shape.is_fully_defined() and shape.rank
+      parts = partitioner(shape=shape, dtype=tf.as_dtype(kwargs.get("dtype") or tf.float32)) if known else [1]
+      if all(count == 1 for count in parts):
+        kwargs["partitioner"] = None
     return getter(*args, **kwargs)
 
   return custom_getter

@@ -506,6 +506,38 @@ def test_large_get_variables_are_partitioned_and_small_ones_are_not(tmp_path):
   assert names["large"] == [1280, 512]
 
 
+@pytest.mark.parametrize("kind", ["keras", "variable", "partitioned"])
+def test_large_dense_variables_train_under_optimizers_with_slots(tmp_path, kind):
+  class Large(_Task):
+    num_elements = 2
+
+    def create_model_fn(self):
+      inner = super().create_model_fn()
+
+      def model_fn(features, mode, config):
+        ones = tf.ones([1, 300])
+        if kind == "keras":
+          out = tf.keras.layers.Dense(400, kernel_initializer="zeros", use_bias=False)(ones)
+        elif kind == "variable":
+          out = ones @ tf.compat.v1.Variable(tf.zeros([300, 400]), name="w")
+        else:
+          w = tf.compat.v1.get_variable("w", [300, 400], initializer=tf.compat.v1.zeros_initializer())
+          out = ones @ tf.convert_to_tensor(w)
+        spec = inner(features, mode, config)
+        optimizer = tf.compat.v1.train.AdagradOptimizer(1.0, initial_accumulator_value=1.0)
+        update = optimizer.minimize(tf.reduce_sum(out))
+        return spec._replace(train_op=tf.group(spec.train_op, update))
+
+      return model_fn
+
+  cpu_training.local_train(Large.params(), model_dir=tmp_path, steps=2, **_SYNC)
+  reader = tf.train.load_checkpoint(save_utils.latest_checkpoint(str(tmp_path)))
+  shapes = reader.get_variable_to_shape_map()
+  (name,) = (n for n, shape in shapes.items() if shape == [300, 400] and "Adagrad" not in n)
+  # Gradient 1 twice: accumulators 2 and 3.
+  np.testing.assert_allclose(reader.get_tensor(name), -(1 / np.sqrt(2) + 1 / np.sqrt(3)), rtol=1e-5)
+
+
 def test_unwritable_model_dir_fails_before_user_code(tmp_path):
   blocker = tmp_path / "file"
   blocker.write_text("")
