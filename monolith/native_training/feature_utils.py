@@ -141,7 +141,7 @@ def _compute_gradients(
   """(dense, sparse) gradients in one backward pass, without those that the loss does not depend on."""
   _check_optimizer(var_opt, "var_opt")
   variables = tf.compat.v1.trainable_variables()
-  embeddings = ctx.feature_factory.gradient_targets(feature_columns, per_fid=per_fid) if feature_columns else []
+  embeddings = ctx.gradient_targets(feature_columns, per_fid=per_fid) if feature_columns else []
   if not variables and not embeddings:
     return [], []
   pairs = var_opt.compute_gradients(loss, [*variables, *embeddings], colocate_gradients_with_ops=True)
@@ -154,14 +154,16 @@ def _clip_gradients(
   ctx: Any, clip: _Clip, dense: List[GradAndVar], sparse: List[GradAndVar], global_step: tf.Variable
 ) -> Tuple[List[GradAndVar], List[GradAndVar]]:
   if clip.kind is GradClipType.ClipByGlobalNorm and clip.norm is not None:
-    sparse_norm = [ctx.feature_factory.gradient_norm(sparse)] if sparse else []
-    norm = tf.linalg.global_norm([*(grad for grad, _ in dense), *sparse_norm]) if dense or sparse else 0.0
+    parts = [grad for grad, _ in dense]
+    if sparse:
+      parts.append(ctx.gradient_norm(sparse))
+    norm = tf.linalg.global_norm(parts) if parts else 0.0
     tf.compat.v1.summary.scalar("global_gradient_norm", norm)
     sparse_limit = _sparse_limit(clip, global_step)
     return _limit(dense, norm, clip.norm), _limit(sparse, norm, sparse_limit)
   if clip.kind is GradClipType.ClipByDenseAndSparse:
     dense_norm = tf.linalg.global_norm([grad for grad, _ in dense]) if dense else None
-    sparse_norm = ctx.feature_factory.gradient_norm(sparse) if sparse else None
+    sparse_norm = ctx.gradient_norm(sparse) if sparse else None
     return (
       _limit_own_norm(dense, dense_norm, clip.norm, "global_gradient_norm/dense"),
       _limit_own_norm(sparse, sparse_norm, clip.sparse_norm, "global_gradient_norm/sparse"),

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
 from monolith.core import base_task, hyperparams
 from monolith.native_training import tf_estimator, utils
-from monolith.native_training.feature import FeatureFactory, FeatureSlot, FeatureSlotConfig
+from monolith.native_training.feature import FeatureColumn, FeatureFactory, FeatureSlot, FeatureSlotConfig
 from monolith.native_training.model_export.export_context import ExportMode
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 
@@ -52,12 +52,25 @@ class NativeContext:
       raise ValueError(f"slot {config.name!r}: the task has no feature factory; its model_fn runs under CpuTraining.")
     return factory.create_feature_slot(config)
 
+  def gradient_targets(self, columns: Sequence[FeatureColumn], per_fid: bool = False) -> List[tf.Tensor]:
+    """What a loss is differentiated by for `apply_embedding_gradients`; see `FeatureFactory.gradient_targets`."""
+    return self._factory().gradient_targets(columns, per_fid=per_fid)
+
+  def gradient_norm(self, grads_and_vars: Sequence[Tuple[Any, tf.Tensor]]) -> tf.Tensor:
+    """The norm of all gradients of single fids that these stand for; see `FeatureFactory.gradient_norm`."""
+    return self._factory().gradient_norm(grads_and_vars)
+
+  def _factory(self) -> FeatureFactory:
+    if self.feature_factory is None:
+      raise ValueError("the task has no feature factory; its model_fn runs under CpuTraining.")
+    return self.feature_factory
+
   def apply_embedding_gradients(
     self,
     grads_and_vars: Iterable[Tuple[Optional[tf.Tensor], tf.Tensor]],
     scale: Union[int, float, tf.Tensor] = 1,
   ) -> tf.Operation:
-    """Updates tables by gradients with respect to `FeatureColumn.get_all_embeddings_concat()`.
+    """Updates tables by gradients with respect to `gradient_targets`, or `FeatureColumn.get_all_embeddings_concat()`.
 
     Args:
       grads_and_vars: pairs (gradient, embedding).
@@ -65,9 +78,7 @@ class NativeContext:
     """
     if self.layout_factory is not None:
       return self.layout_factory.apply_gradients(grads_and_vars)
-    if self.feature_factory is None:
-      raise ValueError("the task has no feature factory; its model_fn runs under CpuTraining.")
-    return self.feature_factory.apply_gradients(grads_and_vars, scale=scale)
+    return self._factory().apply_gradients(grads_and_vars, scale=scale)
 
   def add_async_function(
     self,

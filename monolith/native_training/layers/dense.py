@@ -167,7 +167,7 @@ class Dense(tf.keras.layers.Layer):
         "kernel", initializer=initializer(shape, dtype=dtype), partitioner=partitioner, trainable=self.trainable
       )
     # Keras tracks lists of variables, but not the object that holds the shards.
-    self._kernel_shards = list(self.kernel_var) if hasattr(self.kernel_var, "__iter__") else []
+    self._kernel_shards = [] if isinstance(self.kernel_var, tf.Variable) else list(self.kernel_var)
     if self.kernel_regularizer is not None:
       self.add_loss(lambda: self.kernel_regularizer(tf.convert_to_tensor(self.kernel_var)))
 
