@@ -69,7 +69,12 @@ def apply_gradients_with_var_optimizer(
     clip_type, clip_norm: how gradients are limited, and the limit; None is no limit.
     global_step: incremented by 1 after everything else; the graph's global step by default.
     grads_and_vars_summary: write histograms and norms of gradients and variables.
-    use_allreduce, is_fused_layout, ue_gradient_check and what goes with it (ue_*, features): not supported yet.
+    use_allreduce, is_fused_layout: not supported yet.
+    ue_gradient_check: of columns whose feature name contains one of ue_fc_names, or "uue", train only those fids whose
+      embedding has a greater Euclidean norm than ue_euclidean_norm_threshold; gradients of the others become 0.
+    ue_fc_names: such names; the norm is taken of the embeddings of the feature of that name, for "uue" alone of the
+      first. They must be of the same number of fids.
+    features: {feature name: embeddings [number of fids, D]}, as model functions get them; for ue_gradient_check.
     dense_weight_decay: adds this times the variable to its gradient, after clipping.
     sparse_clip_norm: the limit of sparse gradients; clip_norm by default (ClipByGlobalNorm), none by default
       (ClipByDenseAndSparse).
@@ -83,11 +88,13 @@ def apply_gradients_with_var_optimizer(
     ValueError: a setting is not supported yet, the clip type needs a clip_norm, or an optimizer (var_opt, a variable's
       own) is no `tf.compat.v1.train.Optimizer`.
   """
-  _refuse_unsupported(use_allreduce, ue_gradient_check, is_fused_layout)
+  _refuse_unsupported(use_allreduce, is_fused_layout)
   global_step = tf.compat.v1.train.get_or_create_global_step() if global_step is None else global_step
   clip = _checked_clip(clip_type, clip_norm, sparse_clip_norm, sparse_norm_warmup_steps)
   per_fid = grads_and_vars_summary or clip_type in (GradClipType.ClipByNorm, GradClipType.ClipByValue)
-  dense, sparse = _compute_gradients(ctx, var_opt, loss, feature_columns, per_fid)
+  dense, sparse = _compute_gradients(ctx, var_opt, loss, feature_columns, per_fid or ue_gradient_check)
+  if ue_gradient_check:
+    sparse = _drop_small_embeddings(sparse, feature_columns, ue_fc_names, features or {}, ue_euclidean_norm_threshold)
   if dense_reduce_mean:
     dense = [(_scale(grad, 1.0 / tf.cast(batch_size, grad.dtype)), v) for grad, v in dense]
   dense, sparse = _clip_gradients(ctx, clip, dense, sparse, global_step)
@@ -101,14 +108,32 @@ def apply_gradients_with_var_optimizer(
   return tf.group(*train_ops, _increment(ctx, global_step, train_ops))
 
 
-def _refuse_unsupported(use_allreduce: bool, ue_gradient_check: bool, is_fused_layout: bool) -> None:
-  for name, value in (
-    ("use_allreduce", use_allreduce),
-    ("ue_gradient_check", ue_gradient_check),
-    ("is_fused_layout", is_fused_layout),
-  ):
+def _refuse_unsupported(use_allreduce: bool, is_fused_layout: bool) -> None:
+  for name, value in (("use_allreduce", use_allreduce), ("is_fused_layout", is_fused_layout)):
     if value:
       raise ValueError(f"apply_gradients_with_var_optimizer: {name} is not supported yet; leave it False.")
+
+
+def _drop_small_embeddings(
+  sparse: List[GradAndVar],
+  feature_columns: Sequence[FeatureColumn],
+  names: Sequence[str],
+  features: Mapping[str, Any],
+  threshold: float,
+) -> List[GradAndVar]:
+  """Gradients, 0 where the embedding of a fid of a named feature is not longer than `threshold`."""
+  feature_of = {column.get_all_embeddings_concat().ref(): column.feature_name for column in feature_columns}
+  result = []
+  for grad, v in sparse:
+    feature_name = feature_of[v.ref()]
+    named = [name for name in names if name in feature_name] or (list(names[:1]) if "uue" in feature_name else [])
+    if named:
+      if named[0] not in features:
+        raise KeyError(f"ue_gradient_check: features lack {named[0]!r}, which ue_fc_names has; pass its embeddings.")
+      long = tf.norm(features[named[0]], axis=-1, keepdims=True) > threshold
+      grad = tf.where(long, grad, tf.zeros_like(grad))
+    result.append((grad, v))
+  return result
 
 
 def _check_optimizer(optimizer: Any, name: str) -> None:

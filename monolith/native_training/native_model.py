@@ -32,6 +32,8 @@ from monolith.native_training._head_losses import (
   get_softmax_loss_and_pred,
 )
 from monolith.native_training._head_spec import EstimatorSpec
+from monolith.native_training.data import feature_list
+from monolith.native_training.data import feature_utils as data_feature_utils
 from monolith.native_training.data import utils as data_utils
 from monolith.native_training.feature import (
   DEFAULT_EXPIRE_TIME,
@@ -296,15 +298,19 @@ class MonolithModel(MonolithBaseModel):
   def params(cls) -> hyperparams.InstantiableParams:
     """The settings of this class with their defaults."""
     p = super().params()
-    p.define("feature_list", "", "Path of a feature_list.conf; not supported yet.")
+    p.define("feature_list", "", "Path of a feature_list.conf that says which slots features have.")
     return p
 
   def __init__(self, params: Optional[hyperparams.Params] = None):
     super().__init__(type(self).params() if params is None else params)
     if self.p.feature_list:
-      raise ValueError("feature_list is not supported yet; leave it empty.")
+      feature_list.FeatureList.parse(self.p.feature_list)
     if _flags.flag_value("enable_model_dump", False):
       raise ValueError("the flag enable_model_dump is not supported yet; leave it unset.")
+
+  def _name_and_slot(self, item: Any) -> Tuple[str, Optional[int]]:
+    listed = feature_list.FeatureList.parse(self.p.feature_list) if self.p.feature_list else None
+    return data_utils.get_feature_name_and_slot(item, listed)
 
   def _get_fs_conf(
     self, shared_name: str, slot: Optional[int], occurrence_threshold: int, expire_time: int
@@ -343,7 +349,7 @@ class MonolithModel(MonolithBaseModel):
       ValueError: the combiner is unknown, or the shared feature has no slot.
     """
     combiner = _embedding_slices.resolve_combiner(combiner, max_seq_length)
-    feature_name, slot = data_utils.get_feature_name_and_slot(feature_name)
+    feature_name, slot = self._name_and_slot(feature_name)
     if feature_name in self.fc_dict:
       return self.fc_dict[feature_name]
     if occurrence_threshold is None:
@@ -364,7 +370,7 @@ class MonolithModel(MonolithBaseModel):
     occurrence_threshold: int,
     expire_time: int,
   ) -> FeatureSlot:
-    name, slot = data_utils.get_feature_name_and_slot(shared_name)
+    name, slot = self._name_and_slot(shared_name)
     self._share_slot_mapping[feature_name] = name
     if name in self.fs_dict:
       return self.fs_dict[name]
@@ -461,13 +467,31 @@ class MonolithModel(MonolithBaseModel):
     variant_type: str = "example",
     suffix: str = "share",
   ) -> Any:
-    """Moves fids of features to other slots; not supported yet.
+    """Moves the fids of features to other slots, so that features share the tables of those slots.
+
+    Args:
+      features: {feature name: ragged fids of version 2, ...}; changed and returned.
+      share_meta: {feature name: (whether its own fids are moved, slot)}. Where they are not, a feature
+        `<name>_<suffix>` with the moved fids is added. The slots of both are registered under those names.
+      variant_type, suffix: `suffix` is the end of an added feature's name.
 
     Raises:
-      ValueError: always. `create_embedding_feature_column(shared_name=...)` shares a table without changing fids.
+      KeyError: a feature of share_meta is missing.
+      ValueError: share_meta is missing, or features are no dict: fids are moved in records that are not parsed yet
+        by nothing so far.
     """
-    del features, share_meta, variant_type, suffix
-    raise ValueError(
-      "MonolithModel.share_slot is not supported yet; to share a table between features, pass "
-      "shared_name to create_embedding_feature_column."
+    if not share_meta:
+      raise ValueError("share_slot: share_meta is missing; give {feature name: (inplace, slot)}.")
+    data_utils.register_slots(
+      {name if inplace else f"{name}_{suffix}": slot for name, (inplace, slot) in share_meta.items()}
     )
+    if not isinstance(features, dict):
+      raise ValueError(
+        f"share_slot: features are {type(features).__name__}; parse the {variant_type} records first and pass the dict "
+        "of ragged features. Moving slots in records is not built."
+      )
+    for name, (inplace, slot) in share_meta.items():
+      if name not in features:
+        raise KeyError(f"share_slot: feature {name!r} is missing; there are {sorted(features)}.")
+      features[name if inplace else f"{name}_{suffix}"] = data_feature_utils.switch_slot(features[name], slot)
+    return features

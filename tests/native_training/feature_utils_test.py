@@ -197,7 +197,39 @@ def test_summaries():
     assert tag in tags
 
 
-@pytest.mark.parametrize("name", ["use_allreduce", "ue_gradient_check", "is_fused_layout"])
+@pytest.mark.parametrize(
+  ("feature_name", "names", "trained"),
+  [("f_uid", ["uid"], [1, 0]), ("f_uue", ["f_long"], [0, 1]), ("f_item", ["uid"], [1, 1]), ("f_uue", [], [1, 1])],
+)
+def test_only_embeddings_long_enough_are_trained_under_ue_gradient_check(feature_name, names, trained):
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    tf.compat.v1.get_variable_scope().set_use_resource(True)
+    table = tf.compat.v1.get_variable("table", initializer=tf.constant([[3.0, 4.0], [0.3, 0.4]]), trainable=False)
+    embedding = tf.identity(table)
+    column = _Column(embedding)
+    column.feature_name = feature_name
+    op = feature_utils.apply_gradients_with_var_optimizer(
+      native_task.NativeContext(_Factory(table), prefetch_queue.AsyncFunctionMgr(is_async=False)),
+      [column],
+      tf.compat.v1.train.GradientDescentOptimizer(1.0),
+      tf.reduce_sum(embedding),
+      ue_gradient_check=True,
+      ue_fc_names=names,
+      ue_euclidean_norm_threshold=1.0,
+      features={"uid": embedding, "f_long": tf.constant([[0.5, 0.5], [2.0, 0.0]])},
+    )
+    session.run(tf.compat.v1.global_variables_initializer())
+    session.run(op)
+    expected = np.array([[3.0, 4.0], [0.3, 0.4]]) - np.array(trained)[:, np.newaxis]
+    np.testing.assert_allclose(session.run(table), expected, rtol=1e-6)
+
+
+def test_ue_gradient_check_names_missing_embeddings():
+  with pytest.raises(KeyError, match="features lack 'f', which ue_fc_names has"):
+    _Fixture().apply(ue_gradient_check=True, ue_fc_names=["f"])
+
+
+@pytest.mark.parametrize("name", ["use_allreduce", "is_fused_layout"])
 def test_what_is_for_later_is_refused_by_name(name):
   with pytest.raises(ValueError, match=f"{name} is not supported yet"):
     _Fixture().apply(**{name: True})

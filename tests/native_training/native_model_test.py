@@ -162,13 +162,45 @@ class TestSettings:
     assert copied.ctx is not model.ctx and copied.ctx.feature_factory is None
 
   def test_unsupported_settings_are_refused_by_name(self):
-    with pytest.raises(ValueError, match="feature_list is not supported yet"):
-      _model(feature_list="feature_list.conf")
-    with pytest.raises(ValueError, match="share_slot is not supported yet"):
-      _model().share_slot({}, {})
     model = _model(lambda *_: None, output_path="somewhere")
     with pytest.raises(ValueError, match="output_path is not supported yet"):
       _run_model_fn(model, ModeKeys.PREDICT)
+
+  def test_feature_list_gives_the_slots(self, tmp_path):
+    path = tmp_path / "feature_list.conf"
+    path.write_text("feature_name=f_listed slot=305\n")
+    model = _model(feature_list=str(path))
+    column = model.create_embedding_feature_column("f_listed")
+    assert column.feature_slot.slot == 305
+    assert model.create_embedding_feature_column(305) is column
+    with pytest.raises(tf.errors.NotFoundError, match="no_such_file"):
+      _model(feature_list=str(tmp_path / "no_such_file"))
+
+  def test_share_slot_moves_fids(self):
+    model = _model()
+    features = {
+      "f_shared_a": tf.ragged.constant([[(701 << 48) | 5], []], dtype=tf.int64),
+      "f_shared_b": tf.ragged.constant([[(702 << 48) | 6, (702 << 48) | 7], []], dtype=tf.int64),
+      "label": tf.constant([1.0, 0.0]),
+    }
+    result = model.share_slot(features, {"f_shared_a": (True, 703), "f_shared_b": (False, 704)}, suffix="moved")
+    assert result is features and set(features) == {"f_shared_a", "f_shared_b", "f_shared_b_moved", "label"}
+    with tf.compat.v1.Session() as session:
+      a, b, moved = (session.run(features[name]) for name in ("f_shared_a", "f_shared_b", "f_shared_b_moved"))
+    assert a.to_list() == [[(703 << 48) | 5], []]
+    assert b.to_list() == [[(702 << 48) | 6, (702 << 48) | 7], []]
+    assert moved.to_list() == [[(704 << 48) | 6, (704 << 48) | 7], []]
+    # The names now stand for those slots.
+    assert model.create_embedding_feature_column("f_shared_a").feature_slot.slot == 703
+    assert model.create_embedding_feature_column("f_shared_b_moved").feature_slot.slot == 704
+
+  def test_share_slot_refuses_what_it_cannot_move(self):
+    with pytest.raises(ValueError, match="share_meta is missing"):
+      _model().share_slot({})
+    with pytest.raises(KeyError, match="feature 'f_gone' is missing; there are \\['x'\\]"):
+      _model().share_slot({"x": tf.constant(1)}, {"f_gone": (True, 705)})
+    with pytest.raises(ValueError, match="parse the example records first"):
+      _model().share_slot(None, {"f_gone": (True, 705)})
 
   @pytest.mark.parametrize("sink", ["enable_deep_insight", "enable_kafka_metrics", "enable_file_metrics"])
   def test_metric_sinks_are_refused_unless_nothing_is_sampled(self, sink):

@@ -78,19 +78,21 @@ def get_slot_from_feature_name(feature_name: str) -> Optional[int]:
     return slot
 
 
-def get_feature_name_and_slot(item: Any) -> Tuple[str, Optional[int]]:
+def get_feature_name_and_slot(item: Any, feature_list: Any = None) -> Tuple[str, Optional[int]]:
   """(feature name, slot number) of a slot number, a feature name, or an object with both.
 
-  Where the flag `feature_list` names a feature list, it is asked first.
+  Args:
+    item: what is asked about.
+    feature_list: a FeatureList that is asked first; by default that of the flag `feature_list`, where it names one.
 
   Raises:
     ValueError: `item` is none of these.
   """
   if isinstance(item, int) and not isinstance(item, bool):
-    listed = _in_feature_list(item)
+    listed = _in_feature_list(item, feature_list)
     return (listed.feature_name if listed else get_slot_feature_name(item)), item
   if isinstance(item, str):
-    listed = _in_feature_list(item)
+    listed = _in_feature_list(item, feature_list)
     return item, listed.slot if listed and listed.slot is not None else get_slot_from_feature_name(item)
   if hasattr(item, "feature_name") and hasattr(item, "feature_slot"):
     slot = item.feature_slot
@@ -98,7 +100,9 @@ def get_feature_name_and_slot(item: Any) -> Tuple[str, Optional[int]]:
   raise ValueError(f"{item!r} is no feature; give a slot number, a feature name or a feature column.")
 
 
-def _in_feature_list(item: Union[int, str]) -> Any:
+def _in_feature_list(item: Union[int, str], given: Any) -> Any:
+  if given is not None:
+    return given.get(item)
   if not _flags.flag_value("feature_list", None):
     return None
   from monolith.native_training.data import feature_list  # TensorFlow; most callers have no list
