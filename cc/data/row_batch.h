@@ -46,6 +46,9 @@ class RowBatch {
   // Writes all columns of rows [begin, end).
   void Write(int64_t begin, int64_t end, const std::vector<ColumnOutput>& outputs, const PutBytes& put_bytes) const;
 
+  // Whether a column has the same value in every row of the batch: it is shared by them, or missing altogether.
+  virtual bool IsShared(int /*column*/) const { return false; }
+
   // A sparse column that was a sequence (fid_v1_lists, fid_v2_lists) and is taken as empty; null if there was none.
   const std::string* skipped_sequence() const { return skipped_sequence_; }
 

@@ -68,6 +68,10 @@ class BatchColumns : public RowBatch {
   // The requested columns, then the three special ones.
   int64_t num_scan_units() const override { return static_cast<int64_t>(plan_->size()) + 3; }
 
+  bool IsShared(int column) const override {
+    return columns_[column].bytes.data() == nullptr || columns_[column].head.shared;
+  }
+
   void Scan(int64_t unit, const std::vector<ColumnOutput>& outputs) override {
     const auto size = static_cast<int64_t>(plan_->size());
     if (unit >= size) return ScanSpecial(static_cast<int>(unit - size));

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "cc/data/convert.h"
 #include "cc/data/row_batch.h"
-#include "cc/kernels/record_variant.h"
+#include "cc/kernels/record_messages.h"
 #include "cc/kernels/run_units.h"
 #include "cc/kernels/status_util.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -52,12 +52,6 @@ absl::Status ValueTypeOf(const std::string& name, DataType dtype, ValueType* typ
   }
 }
 
-// The messages of one call.
-struct Messages {
-  std::vector<std::string> read;  // what was made of strings
-  std::vector<std::string_view> views;
-};
-
 // Parses Instances, Examples or an ExampleBatch into columns.
 template <MessageType kType>
 class ParseOp : public OpKernel {
@@ -74,10 +68,10 @@ class ParseOp : public OpKernel {
   }
 
   void Compute(OpKernelContext* ctx) override {
-    Messages messages;
-    OP_REQUIRES_OK(ctx, ReadMessages(ctx, &messages));
+    RecordMessages messages;
+    OP_REQUIRES_OK(ctx, ReadRecordMessages(ctx, kType, ctx->input(0), &messages));
     std::unique_ptr<RowBatch> batch;
-    OP_REQUIRES_OK(ctx, ToStatus([&] { batch = NewBatch(messages); }));
+    OP_REQUIRES_OK(ctx, ToStatus([&] { batch = NewRowBatch(kType, plan_.get(), messages); }));
     std::vector<ColumnOutput> outputs(plan_->size());
     std::vector<tstring*> strings(plan_->size(), nullptr);
     OP_REQUIRES_OK(ctx, AllocateColumns(ctx, batch->num_rows(), &outputs, &strings));
@@ -139,57 +133,6 @@ class ParseOp : public OpKernel {
                                                      " names of shape -1; their names come first."));
     }
     return absl::OkStatus();
-  }
-
-  absl::Status ReadMessages(OpKernelContext* ctx, Messages* messages) const {
-    const Tensor& input = ctx->input(0);
-    const bool is_batch = kType == MessageType::kExampleBatch;
-    if (is_batch ? input.dims() > 1 || input.NumElements() != 1 : input.dims() != 1) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          type_string(), ": pb_input has shape ", input.shape().DebugString(), "; pass ",
-          is_batch ? "a scalar or a vector of one element." : "a vector, one element a row (batch the dataset)."));
-    }
-    const int64_t n = input.NumElements();
-    if (input.dtype() == ::tensorflow::DT_STRING) {
-      const auto strings = input.flat<tstring>();
-      messages->read.resize(n);
-      for (int64_t i = 0; i < n; ++i) TF_RETURN_IF_ERROR(ReadString(strings(i), i, &messages->read[i]));
-      messages->views.assign(messages->read.begin(), messages->read.end());
-      return absl::OkStatus();
-    }
-    const auto variants = input.flat<::tensorflow::Variant>();
-    for (int64_t i = 0; i < n; ++i) {
-      const std::string* bytes = BytesOfVariant(kType, variants(i));
-      if (bytes == nullptr) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            type_string(), ": pb_input[", i, "] holds ", variants(i).is_empty() ? "nothing" : variants(i).TypeName(),
-            ", not ", data::NameOf(kType), "; parse with the function for the dataset's output_pb_type."));
-      }
-      messages->views.emplace_back(*bytes);
-    }
-    return absl::OkStatus();
-  }
-
-  // A string is a message as a stream has it.
-  absl::Status ReadString(const tstring& string, int64_t row, std::string* read) const {
-    const std::string_view bytes(string.data(), string.size());
-    const absl::Status status = ToStatus([&] {
-      data::CheckMessage(kType, bytes);
-      if (kType == MessageType::kExample) {
-        data::ReadExample(bytes, data::Pruning::kRawFeatures, read);
-      } else {
-        read->assign(bytes);
-      }
-    });
-    return status.ok()
-               ? status
-               : absl::Status(status.code(), absl::StrCat(type_string(), ": pb_input[", row, "]: ", status.message()));
-  }
-
-  std::unique_ptr<RowBatch> NewBatch(const Messages& messages) const {
-    if (kType == MessageType::kInstance) return data::NewInstanceBatch(plan_.get(), messages.views, true);
-    if (kType == MessageType::kExample) return data::NewExampleRowBatch(plan_.get(), messages.views, true);
-    return data::NewExampleBatchBatch(plan_.get(), messages.views[0], true);
   }
 
   absl::Status AllocateColumns(OpKernelContext* ctx, int64_t rows, std::vector<ColumnOutput>* outputs,

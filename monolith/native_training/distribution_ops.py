@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from monolith.native_training._layout_ops import fused_embedding_to_layout, fused_embedding_to_layout_grad  # noqa: F401
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import tensorflow as tf
@@ -29,8 +30,6 @@ _NOT_BUILT = frozenset(
     "fused_gather_embeddings_by_input_gradient",
     "fused_sorted_segment_sum",
     "fused_reduce_and_split_gpu",
-    "fused_embedding_to_layout",
-    "fused_embedding_to_layout_grad",
   ]
 )
 

@@ -19,9 +19,18 @@ from monolith.core.errors import CallerError
 from monolith.native_training import utils as training_utils
 from monolith.native_training.data import feature_list as feature_lists
 from monolith.native_training.data import utils
+from monolith.native_training.data._sharding import ShardedFids, sharding_sparse_fids
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
-__all__ = ["ParserCtx", "get_default_parser_ctx", "parse_example_batch", "parse_examples", "parse_instances"]
+__all__ = [
+  "ParserCtx",
+  "ShardedFids",
+  "get_default_parser_ctx",
+  "parse_example_batch",
+  "parse_examples",
+  "parse_instances",
+  "sharding_sparse_fids",
+]
 
 _RAGGED = -1
 
@@ -30,7 +39,7 @@ class ParserCtx:
   """Options of parsers, as a context manager.
 
   Args:
-    enable_fused_layout: parsing into the fused layout of `sharding_sparse_fids`; not built.
+    enable_fused_layout: leaving fids in the records, to be dealt out by `sharding_sparse_fids`; not built.
 
   Attributes:
     enable_resource_constrained_roughsort: True makes `parse_instances` return the extra `item_id` too.
@@ -42,8 +51,8 @@ class ParserCtx:
   def __init__(self, enable_fused_layout: bool = False):
     if enable_fused_layout:
       raise NotImplementedError(
-        "ParserCtx: enable_fused_layout needs sharding_sparse_fids, which is not built; leave it False: "
-        "distributed_ps and fused_embedding shard the ragged ids."
+        "ParserCtx: enable_fused_layout is not built; leave it False: parse into ragged columns, which the trainer "
+        "looks up and combines by one op where it can, or call sharding_sparse_fids on the records yourself."
       )
     self.enable_fused_layout = enable_fused_layout
     self.parser_type: Optional[str] = None
