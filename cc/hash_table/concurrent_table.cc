@@ -160,41 +160,58 @@ class TableRestoreBatch : public RestoreBatch {
     if (num_entries > 0) storage_->Reserve(num_entries);
   }
 
-  void Add(const std::vector<std::string>& serialized, int shard, int num_shards) override {
-    EpochManager::Guard guard(table_.epochs_);
-    EntryWriter writer(*table_.codec_, storage_.get());
-    EntryDump dump;
-    for (const std::string& bytes : serialized) {
-      if (!ParseEntryDump(bytes, &dump)) {
-        throw TableError("table '" + table_.config_.name + "': a saved entry of " + std::to_string(bytes.size()) +
-                         " bytes is damaged; restore from another checkpoint.");
+  void Add(const std::string_view* serialized, size_t n, int shard, int num_shards) override {
+    SavedEntries entries;
+    std::vector<int64_t> fids;
+    fids.reserve(n);
+    for (size_t i = 0; i < n; ++i) {
+      if (!entries.Add(serialized[i])) {
+        throw TableError("table '" + table_.config_.name + "': a saved entry of " +
+                         std::to_string(serialized[i].size()) + " bytes is damaged; restore from another checkpoint.");
       }
-      if (ShardOfFid(dump.fid, num_shards) != static_cast<uint64_t>(shard)) continue;
-      const int dim = static_cast<int>(dump.values.size());
-      if (!table_.config_.skip_zero_embedding || !IsZero(dump.values.data(), dim)) AddOne(dump, &writer);
+      const SavedEntry entry = entries[entries.size() - 1];
+      if (IsWanted(entry, shard, num_shards)) {
+        table_.codec_->CheckSaved(table_.config_.name, entry);
+        fids.push_back(entry.fid);
+      } else {
+        entries.RemoveLast();
+      }
     }
+    Put(entries, fids);
   }
 
  private:
   friend class ConcurrentTable;
 
-  void AddOne(const EntryDump& dump, EntryWriter* writer) {
-    const HashedFid hash = HashFid(dump.fid);
-    const TableStorage::Shard& shard = storage_->shard(hash.shard);
-    uint32_t stamp = dump.update_ts;
-    writer->Write(dump.fid, hash, stamp, nullptr, 1, [&](char* value, char* state, bool inserted) {
-      if (!inserted) {
-        const uint32_t number = shard.index.LocateNow(dump.fid, hash.home).entry;
-        const uint32_t twin = storage_->slab().StampAt(number)->load(std::memory_order_relaxed);
-        if (twin > stamp) {
-          stamp = twin;
-          return;
-        }
-        table_.codec_->Init(dump.fid, value, state);
-      }
-      table_.codec_->Restore(dump, value, state);
-    });
-    RaiseTo(&max_update_ts_, stamp);
+  bool IsWanted(const SavedEntry& entry, int shard, int num_shards) const {
+    if (ShardOfFid(entry.fid, num_shards) != static_cast<uint64_t>(shard)) return false;
+    return !table_.config_.skip_zero_embedding || !IsZero(entry.values, static_cast<int>(entry.num_values));
+  }
+
+  void Put(const SavedEntries& entries, const std::vector<int64_t>& fids) {
+    EpochManager::Guard guard(table_.epochs_);
+    EntryWriter writer(*table_.codec_, storage_.get(), EntryWriter::NewEntries::kLeftToApply);
+    uint32_t stamp = 0, newest = 0;
+    writer.WriteEach(
+        {fids.data(), static_cast<int64_t>(fids.size())}, stamp, nullptr, [](int64_t) {},
+        [&](int64_t i, char* value, char* state, bool inserted) {
+          const SavedEntry entry = entries[i];
+          stamp = entry.update_ts;
+          newest = std::max(newest, stamp);
+          if (!inserted && StampOf(entry.fid) > stamp) {
+            stamp = StampOf(entry.fid);
+          } else {
+            table_.codec_->Restore(entry, value, state);
+          }
+        });
+    RaiseTo(&max_update_ts_, newest);
+  }
+
+  // Requires: the fid is there, and its shard is held.
+  uint32_t StampOf(int64_t fid) const {
+    const HashedFid hash = HashFid(fid);
+    const uint32_t number = storage_->shard(hash.shard).index.LocateNow(fid, hash.home).entry;
+    return storage_->slab().StampAt(number)->load(std::memory_order_relaxed);
   }
 
   const ConcurrentTable& table_;
@@ -209,8 +226,10 @@ class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
   void ForEach(int part, int num_parts, const ExpireConfig& expire,
                const std::function<bool(int64_t, const std::string&)>& visit) const override {
     std::string entry;
+    // Parts begin at different shards: then those who put them into a table at once do not wait for each other.
+    const int first = static_cast<int>(int64_t{kNumIndexShards} * part / num_parts);
     for (int s = 0; s < kNumIndexShards; ++s) {
-      const TableStorage::Shard& shard = table_.storage()->shard(s);
+      const TableStorage::Shard& shard = table_.storage()->shard((first + s) % kNumIndexShards);
       const FidIndex::Array& array = *shard.index.Current();
       const uint64_t begin = array.num_buckets * part / num_parts;
       const uint64_t end = array.num_buckets * (part + 1) / num_parts;

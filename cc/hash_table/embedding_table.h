@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cc/hash_table/table_config.h"
@@ -49,7 +50,12 @@ class RestoreBatch {
   virtual ~RestoreBatch() = default;
   // Adds those of the serialized EntryDumps whose fid belongs to shard `shard` of `num_shards`; of a fid that comes twice,
   // the newer update time wins. Throws TableError for bytes that are no entry or do not fit the table.
-  virtual void Add(const std::vector<std::string>& serialized, int shard, int num_shards) = 0;
+  virtual void Add(const std::string_view* serialized, size_t n, int shard, int num_shards) = 0;
+
+  void Add(const std::vector<std::string>& serialized, int shard, int num_shards) {
+    const std::vector<std::string_view> views(serialized.begin(), serialized.end());
+    Add(views.data(), views.size(), shard, num_shards);
+  }
 };
 
 class EmbeddingTable {

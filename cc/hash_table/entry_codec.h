@@ -46,9 +46,11 @@ class EntryCodec {
 
   // Appends the EntryDump of an entry: values, optimizer states, update time.
   virtual void Save(const char* value, const char* state, uint32_t update_ts, std::string* out) const = 0;
-  // Overwrites an initialised entry by what was saved. Values that the dump lacks, and states that it has not or that
-  // are another optimizer's, keep their first values. Throws TableError for more values than dim.
-  virtual void Restore(const EntryDump& dump, char* value, char* state) const = 0;
+  // Makes an entry of what was saved. Values that it lacks, and states that it has not or that are another optimizer's,
+  // are first values. Requires: CheckSaved has let it pass.
+  virtual void Restore(const SavedEntry& saved, char* value, char* state) const = 0;
+  // Throws TableError for more values than dim.
+  void CheckSaved(const std::string& table, const SavedEntry& saved) const;
 
  protected:
   int dim_ = 0;

@@ -53,23 +53,39 @@ void PutFields(std::string* out, const StateSchema& schema, const char* state) {
   }
 }
 
-// Appends the floats of a repeated field, packed or not.
-bool ReadFloats(wire::Reader* reader, wire::Type type, std::vector<float>* floats) {
+// How many float fields of the tag `tag` lie back to back at the front of `bytes`.
+size_t CountFloatFields(std::string_view bytes, char tag) {
+  size_t n = 0;
+  while (kFloatFieldBytes * (n + 1) <= bytes.size() && bytes[kFloatFieldBytes * n] == tag) ++n;
+  return n;
+}
+
+void CopyFloatFields(const char* fields, size_t n, char* floats) {
+  for (size_t i = 0; i < n; ++i) std::memcpy(floats + 4 * i, fields + kFloatFieldBytes * i + 1, 4);
+}
+
+// Appends the floats of a repeated field, packed or not. Where fields of `number` follow one another, takes all of them.
+bool ReadFloats(wire::Reader* reader, int number, wire::Type type, std::vector<float>* floats) {
+  const size_t start = floats->size();
   if (type == wire::kFixed32) {
     float value;
     if (!reader->Fixed(&value)) return false;
-    floats->push_back(value);
+    const uint32_t tag = wire::Tag(number, type);
+    const size_t more = tag < 0x80 ? CountFloatFields(reader->Rest(), static_cast<char>(tag)) : 0;
+    floats->resize(start + 1 + more);
+    (*floats)[start] = value;
+    CopyFloatFields(reader->Rest().data(), more, reinterpret_cast<char*>(floats->data() + start + 1));
+    reader->Pass(kFloatFieldBytes * more);
     return true;
   }
   std::string_view packed;
   if (type != wire::kBytes || !reader->Bytes(&packed) || packed.size() % 4 != 0) return false;
-  const size_t start = floats->size();
   floats->resize(start + packed.size() / 4);
   if (!packed.empty()) std::memcpy(floats->data() + start, packed.data(), packed.size());
   return true;
 }
 
-bool ReadOptimizerStates(std::string_view bytes, EntryDump* dump) {
+bool ReadOptimizerStates(std::string_view bytes, std::vector<EntryDump::OptimizerState>* states) {
   wire::Reader list(bytes);
   int field;
   wire::Type type;
@@ -91,7 +107,7 @@ bool ReadOptimizerStates(std::string_view bytes, EntryDump* dump) {
       }
     }
     if (members.Failed()) return false;
-    dump->optimizer_states.push_back(state);
+    states->push_back(state);
   }
   return !list.Failed();
 }
@@ -112,7 +128,7 @@ bool ReadStateField(std::string_view message, const StateField& field, char* sta
       read = type == wire::kVarint && reader.Varint(&integer);
       has_integer = true;
     } else {
-      read = ReadFloats(&reader, type, &floats);
+      read = ReadFloats(&reader, number, type, &floats);
     }
     if (!read) return false;
   }
@@ -124,6 +140,47 @@ bool ReadStateField(std::string_view message, const StateField& field, char* sta
   if (floats.size() != static_cast<size_t>(field.count)) return false;
   std::memcpy(state + field.offset, floats.data(), 4 * floats.size());
   return true;
+}
+
+// Takes a state whose message is as this library writes it: every field of the schema once, in order, floats unpacked.
+// Returns false, having changed nothing, for any other.
+bool RestoreOwnState(std::string_view message, const StateSchema& schema, char* state) {
+  if (schema.fields.size() != 1 || schema.fields[0].type == StateField::Type::kInt64) return false;
+  const StateField& field = schema.fields[0];
+  const uint32_t tag = wire::Tag(field.number, wire::kFixed32);
+  const auto count = static_cast<size_t>(field.count);
+  if (tag >= 0x80 || message.size() != kFloatFieldBytes * count) return false;
+  if (CountFloatFields(message, static_cast<char>(tag)) != count) return false;
+  CopyFloatFields(message.data(), count, state + field.offset);
+  return true;
+}
+
+// Appends what it reads to `values` and `states`.
+bool ParseEntry(std::string_view bytes, int64_t* fid, uint32_t* update_ts, std::vector<float>* values,
+                std::vector<EntryDump::OptimizerState>* states) {
+  wire::Reader reader(bytes);
+  int field;
+  wire::Type type;
+  while (reader.Next(&field, &type)) {
+    bool read;
+    std::string_view message;
+    uint64_t varint = 0;
+    if (field == kId && type == wire::kFixed64) {
+      read = reader.Fixed(fid);
+    } else if (field == kNum) {
+      read = ReadFloats(&reader, field, type, values);
+    } else if (field == kOpt && type == wire::kBytes) {
+      read = reader.Bytes(&message) && ReadOptimizerStates(message, states);
+    } else if (field == kUpdateTime && type == wire::kVarint) {
+      read = reader.Varint(&varint);
+      *update_ts = static_cast<uint32_t>(
+          std::clamp<int64_t>(static_cast<int64_t>(varint), 0, std::numeric_limits<uint32_t>::max()));
+    } else {
+      read = reader.Skip(type);
+    }
+    if (!read) return false;
+  }
+  return !reader.Failed();
 }
 
 }  // namespace
@@ -161,33 +218,38 @@ void EntryDumpWriter::WriteUpdateTime(uint32_t seconds) {
 
 bool ParseEntryDump(std::string_view bytes, EntryDump* dump) {
   *dump = EntryDump();
-  wire::Reader reader(bytes);
-  int field;
-  wire::Type type;
-  while (reader.Next(&field, &type)) {
-    bool read;
-    std::string_view message;
-    uint64_t varint = 0;
-    if (field == kId && type == wire::kFixed64) {
-      read = reader.Fixed(&dump->fid);
-    } else if (field == kNum) {
-      read = ReadFloats(&reader, type, &dump->values);
-    } else if (field == kOpt && type == wire::kBytes) {
-      read = reader.Bytes(&message) && ReadOptimizerStates(message, dump);
-    } else if (field == kUpdateTime && type == wire::kVarint) {
-      read = reader.Varint(&varint);
-      dump->update_ts = static_cast<uint32_t>(
-          std::clamp<int64_t>(static_cast<int64_t>(varint), 0, std::numeric_limits<uint32_t>::max()));
-    } else {
-      read = reader.Skip(type);
-    }
-    if (!read) return false;
-  }
-  return !reader.Failed();
+  return ParseEntry(bytes, &dump->fid, &dump->update_ts, &dump->values, &dump->optimizer_states);
+}
+
+bool SavedEntries::Add(std::string_view bytes) {
+  entries_.push_back({0, 0, values_.size(), states_.size()});
+  if (ParseEntry(bytes, &entries_.back().fid, &entries_.back().update_ts, &values_, &states_)) return true;
+  RemoveLast();
+  return false;
+}
+
+void SavedEntries::RemoveLast() {
+  values_.resize(entries_.back().first_value);
+  states_.resize(entries_.back().first_state);
+  entries_.pop_back();
+}
+
+SavedEntry SavedEntries::operator[](size_t i) const {
+  const Entry& entry = entries_[i];
+  const bool last = i + 1 == entries_.size();
+  const size_t values_end = last ? values_.size() : entries_[i + 1].first_value;
+  const size_t states_end = last ? states_.size() : entries_[i + 1].first_state;
+  return {entry.fid,
+          entry.update_ts,
+          values_.data() + entry.first_value,
+          values_end - entry.first_value,
+          states_.data() + entry.first_state,
+          states_end - entry.first_state};
 }
 
 bool RestoreState(const EntryDump::OptimizerState& saved, const StateSchema& schema, int state_bytes, char* state) {
   if (saved.member != schema.member) return false;
+  if (RestoreOwnState(saved.message, schema, state)) return true;
   std::string restored(state, state_bytes);
   for (const StateField& field : schema.fields) {
     if (!ReadStateField(saved.message, field, restored.data())) return false;

@@ -44,6 +44,38 @@ class EntryDumpWriter {
 // Parses a serialized EntryDump; returns false if the bytes are not one. `bytes` must outlive `dump`.
 bool ParseEntryDump(std::string_view bytes, EntryDump* dump);
 
+// One of several entries that were read back together.
+struct SavedEntry {
+  int64_t fid;
+  uint32_t update_ts;
+  const float* values;
+  size_t num_values;
+  const EntryDump::OptimizerState* states;
+  size_t num_states;
+};
+
+// Entries that share their memory, so that parsing one allocates nothing.
+class SavedEntries {
+ public:
+  // Parses one more; returns false, having added none, if the bytes are no EntryDump. `bytes` must outlive this.
+  bool Add(std::string_view bytes);
+  void RemoveLast();
+  size_t size() const { return entries_.size(); }
+  // Valid until the next Add.
+  SavedEntry operator[](size_t i) const;
+
+ private:
+  struct Entry {
+    int64_t fid;
+    uint32_t update_ts;
+    size_t first_value, first_state;
+  };
+
+  std::vector<Entry> entries_;
+  std::vector<float> values_;
+  std::vector<EntryDump::OptimizerState> states_;
+};
+
 // Copies a saved optimizer message into `state`. Returns false, having changed nothing, when it is of another optimizer
 // or one of its fields is missing or has another length: the caller then keeps the initial state.
 bool RestoreState(const EntryDump::OptimizerState& saved, const StateSchema& schema, int state_bytes, char* state);

@@ -33,6 +33,10 @@ class Reader {
 
   bool Done() const { return at_ == end_; }
   bool Failed() const { return failed_; }
+  // What has not been read.
+  std::string_view Rest() const { return {at_, static_cast<size_t>(end_ - at_)}; }
+  // Passes over bytes. Requires: Rest() has so many.
+  void Pass(size_t bytes) { at_ += bytes; }
 
   bool Next(int* field, Type* type) {
     uint64_t tag;

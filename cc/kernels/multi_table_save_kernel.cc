@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <memory>
 #include <set>
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -146,10 +147,11 @@ class MultiTableRestoreOp : public TableFileOp<MultiTableResource> {
 
   absl::Status ReadInto(Env* env, const MultiTable& tables, const Shard& shard,
                         const std::vector<std::unique_ptr<RestoreBatch>>& batches) const {
-    return ReadShard(env, shard.data, shard.counts, [&](int index, const std::vector<std::string>& records) {
+    return ReadShard(env, shard.data, shard.counts, [&](int index, const std::vector<std::string_view>& records) {
       const int t = tables.IndexOf(shard.counts[index].table);
       if (t < 0) return absl::OkStatus();
-      const absl::Status added = ToStatus([&] { batches[t]->Add(records, settings_.shard, settings_.num_shards); });
+      const absl::Status added =
+          ToStatus([&] { batches[t]->Add(records.data(), records.size(), settings_.shard, settings_.num_shards); });
       return added.ok() ? added : absl::Status(added.code(), absl::StrCat(shard.data, ": ", added.message()));
     });
   }

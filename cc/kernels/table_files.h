@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -58,16 +59,17 @@ absl::Status WriteShards(::tensorflow::Env* env, const std::string& basename, in
                          const std::function<absl::Status(int shard, const ShardWriter::Append& append)>& write,
                          const std::function<void()>& written);
 
-// Calls on_records(records) with blocks of records of a file of one table; FailedPrecondition naming the file if one is
-// damaged.
-absl::Status ReadRecords(::tensorflow::Env* env, const std::string& path,
-                         const std::function<absl::Status(const std::vector<std::string>& records)>& on_records);
+// Records that were read together, as views that hold until the call returns.
+using OnRecords = std::function<absl::Status(const std::vector<std::string_view>& records)>;
 
-// Calls on_records(table, records) with blocks of records of a data file; DataLoss naming the file if a record is
-// damaged, or if there are fewer or more records than `counts` says.
+// Calls on_records(records) with the records of a file of one table; FailedPrecondition naming the file if one is damaged.
+absl::Status ReadRecords(::tensorflow::Env* env, const std::string& path, const OnRecords& on_records);
+
+// Calls on_records(table, records) with the records of a data file; DataLoss naming the file if a record is damaged, or if
+// there are fewer or more records than `counts` says.
 absl::Status ReadShard(
     ::tensorflow::Env* env, const std::string& path, const std::vector<TableCount>& counts,
-    const std::function<absl::Status(int index, const std::vector<std::string>& records)>& on_records);
+    const std::function<absl::Status(int index, const std::vector<std::string_view>& records)>& on_records);
 
 }  // namespace monolith
 
