@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cc/hash_table/record_frames.h"
 #include "cc/hash_table/table_config.h"
 
 namespace monolith {
@@ -98,6 +99,8 @@ class EmbeddingTable {
     // returns false ends the walk.
     virtual void ForEach(int part, int num_parts, const ExpireConfig& expire,
                          const std::function<bool(int64_t fid, const std::string& entry)>& visit) const = 0;
+    // Puts the same entries, in the same order, into `frames`; returns how many. Stops early once `frames` takes no more.
+    virtual uint64_t Save(int part, int num_parts, const ExpireConfig& expire, FrameBuffer* frames) const = 0;
   };
   virtual std::unique_ptr<Locked> Lock() = 0;
 

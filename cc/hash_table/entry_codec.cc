@@ -47,6 +47,7 @@ class TrainingCodec : public EntryCodec {
     }
     num_slices_ = static_cast<int>(slices_.size());
     value_bytes_ = sizeof(float) * dim_;
+    most_saved_bytes_ = MostEntryBytes(dim_, schemas_);
   }
 
   bool values_are_floats() const override { return plain_reads_; }
@@ -93,11 +94,12 @@ class TrainingCodec : public EntryCodec {
     return num_slices_ == 1 && !needs_global_step_ ? slices_[0].optimizer.get() : nullptr;
   }
 
-  void Save(const char* value, const char* state, uint32_t update_ts, std::string* out) const override {
+  char* SaveRest(const char* value, const char* state, uint32_t update_ts, char* out) const override {
     EntryDumpWriter writer(out);
     writer.WriteValues(reinterpret_cast<const float*>(value), dim_);
     writer.WriteOptimizerStates(schemas_, slice_state_bytes_, state);
     writer.WriteUpdateTime(update_ts);
+    return writer.end();
   }
 
   void Restore(const SavedEntry& saved, char* value, char* state) const override {
@@ -168,6 +170,7 @@ class ServingCodec : public EntryCodec {
       value_bytes_ += bytes;
     }
     num_slices_ = static_cast<int>(slices_.size());
+    most_saved_bytes_ = MostEntryBytes(dim_, {});
   }
 
   bool values_are_floats() const override { return false; }
@@ -198,12 +201,13 @@ class ServingCodec : public EntryCodec {
                      "table that it was exported from.");
   }
 
-  void Save(const char* value, const char*, uint32_t update_ts, std::string* out) const override {
+  char* SaveRest(const char* value, const char*, uint32_t update_ts, char* out) const override {
     std::vector<float> embedding(dim_);
     Read(value, embedding.data());
     EntryDumpWriter writer(out);
     writer.WriteValues(embedding.data(), dim_);
     writer.WriteUpdateTime(update_ts);
+    return writer.end();
   }
 
   void Restore(const SavedEntry& saved, char* value, char*) const override {
@@ -226,6 +230,24 @@ class ServingCodec : public EntryCodec {
 };
 
 }  // namespace
+
+char* EntryCodec::Save(int64_t fid, const char* value, const char* state, uint32_t update_ts, char* out) const {
+  EntryDumpWriter writer(out);
+  writer.WriteFid(fid);
+  return SaveRest(value, state, update_ts, writer.end());
+}
+
+std::string EntryCodec::Saved(int64_t fid, const char* value, const char* state, uint32_t update_ts) const {
+  std::string saved(most_saved_bytes_, '\0');
+  saved.resize(Save(fid, value, state, update_ts, saved.data()) - saved.data());
+  return saved;
+}
+
+std::string EntryCodec::SavedWithoutFid(const char* value, const char* state, uint32_t update_ts) const {
+  std::string saved(most_saved_bytes_, '\0');
+  saved.resize(SaveRest(value, state, update_ts, saved.data()) - saved.data());
+  return saved;
+}
 
 void EntryCodec::CheckSaved(const std::string& table, const SavedEntry& saved) const {
   if (saved.num_values <= static_cast<size_t>(dim_)) return;

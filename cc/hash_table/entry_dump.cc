@@ -29,28 +29,40 @@ size_t FieldsSize(const StateSchema& schema, const char* state) {
   return size;
 }
 
-void PutFloats(std::string* out, int number, const char* values, int count) {
-  const size_t start = out->size();
-  out->resize(start + kFloatFieldBytes * count);
-  char* at = &(*out)[start];
-  const char tag = static_cast<char>(wire::Tag(number, wire::kFixed32));
+// A float field in one store of eight bytes, of which the next field overwrites the last three.
+char* PutFloats(char* at, int number, const char* values, int count) {
+  const uint64_t tag = wire::Tag(number, wire::kFixed32);
   for (int i = 0; i < count; ++i, at += kFloatFieldBytes) {
-    *at = tag;
-    std::memcpy(at + 1, values + 4 * i, 4);
+    uint32_t bits;
+    std::memcpy(&bits, values + 4 * i, 4);
+    const uint64_t field = tag | uint64_t{bits} << 8;
+    std::memcpy(at, &field, sizeof(field));
   }
+  return at;
 }
 
-void PutFields(std::string* out, const StateSchema& schema, const char* state) {
+char* PutFields(char* at, const StateSchema& schema, const char* state) {
   for (const StateField& field : schema.fields) {
     if (field.type == StateField::Type::kInt64) {
       uint64_t value;
       std::memcpy(&value, state + field.offset, 8);
-      wire::PutVarint(out, wire::Tag(field.number, wire::kVarint));
-      wire::PutVarint(out, value);
+      at = wire::PutVarint(at, wire::Tag(field.number, wire::kVarint));
+      at = wire::PutVarint(at, value);
     } else {
-      PutFloats(out, field.number, state + field.offset, field.count);
+      at = PutFloats(at, field.number, state + field.offset, field.count);
     }
   }
+  return at;
+}
+
+// The sizes of a SingleOptimizerDump: of the optimizer's message, and of what lies around it.
+struct StateSizes {
+  size_t fields, single;
+};
+
+StateSizes SizesOf(const StateSchema& schema, const char* state) {
+  const size_t fields = FieldsSize(schema, state);
+  return {fields, wire::VarintSize(wire::Tag(schema.member, wire::kBytes)) + wire::VarintSize(fields) + fields};
 }
 
 // How many float fields of the tag `tag` lie back to back at the front of `bytes`.
@@ -143,15 +155,22 @@ bool ReadStateField(std::string_view message, const StateField& field, char* sta
 }
 
 // Takes a state whose message is as this library writes it: every field of the schema once, in order, floats unpacked.
-// Returns false, having changed nothing, for any other.
+// Returns false, having changed nothing, for any other, and for schemas with integers.
 bool RestoreOwnState(std::string_view message, const StateSchema& schema, char* state) {
-  if (schema.fields.size() != 1 || schema.fields[0].type == StateField::Type::kInt64) return false;
-  const StateField& field = schema.fields[0];
-  const uint32_t tag = wire::Tag(field.number, wire::kFixed32);
-  const auto count = static_cast<size_t>(field.count);
-  if (tag >= 0x80 || message.size() != kFloatFieldBytes * count) return false;
-  if (CountFloatFields(message, static_cast<char>(tag)) != count) return false;
-  CopyFloatFields(message.data(), count, state + field.offset);
+  std::string_view left = message;
+  for (const StateField& field : schema.fields) {
+    const uint32_t tag = wire::Tag(field.number, wire::kFixed32);
+    const size_t bytes = kFloatFieldBytes * field.count;
+    if (field.type == StateField::Type::kInt64 || tag >= 0x80 || left.size() < bytes) return false;
+    if (kFloatFieldBytes * CountFloatFields(left.substr(0, bytes), static_cast<char>(tag)) != bytes) return false;
+    left.remove_prefix(bytes);
+  }
+  if (!left.empty()) return false;
+  const char* at = message.data();
+  for (const StateField& field : schema.fields) {
+    CopyFloatFields(at, field.count, state + field.offset);
+    at += kFloatFieldBytes * field.count;
+  }
   return true;
 }
 
@@ -186,34 +205,54 @@ bool ParseEntry(std::string_view bytes, int64_t* fid, uint32_t* update_ts, std::
 }  // namespace
 
 void EntryDumpWriter::WriteFid(int64_t fid) {
-  out_->push_back(static_cast<char>(wire::Tag(kId, wire::kFixed64)));
-  out_->append(reinterpret_cast<const char*>(&fid), 8);
+  *at_++ = static_cast<char>(wire::Tag(kId, wire::kFixed64));
+  std::memcpy(at_, &fid, sizeof(fid));
+  at_ += sizeof(fid);
 }
 
 void EntryDumpWriter::WriteValues(const float* values, int dim) {
-  PutFloats(out_, kNum, reinterpret_cast<const char*>(values), dim);
+  at_ = PutFloats(at_, kNum, reinterpret_cast<const char*>(values), dim);
 }
 
 void EntryDumpWriter::WriteOptimizerStates(const std::vector<const StateSchema*>& schemas,
                                            const std::vector<int>& state_bytes, const char* states) {
-  std::string list;
-  for (size_t i = 0; i < schemas.size(); states += state_bytes[i++]) {
+  size_t list = 0;
+  const char* state = states;
+  for (size_t i = 0; i < schemas.size(); state += state_bytes[i++]) {
     if (schemas[i] == nullptr) continue;
-    const size_t fields = FieldsSize(*schemas[i], states);
-    wire::PutVarint(&list, wire::Tag(kDump, wire::kBytes));
-    wire::PutVarint(&list, 1 + wire::VarintSize(fields) + fields);
-    wire::PutVarint(&list, wire::Tag(schemas[i]->member, wire::kBytes));
-    wire::PutVarint(&list, fields);
-    PutFields(&list, *schemas[i], states);
+    const size_t single = SizesOf(*schemas[i], state).single;
+    list += 1 + wire::VarintSize(single) + single;
   }
-  wire::PutVarint(out_, wire::Tag(kOpt, wire::kBytes));
-  wire::PutVarint(out_, list.size());
-  out_->append(list);
+  at_ = wire::PutVarint(at_, wire::Tag(kOpt, wire::kBytes));
+  at_ = wire::PutVarint(at_, list);
+  state = states;
+  for (size_t i = 0; i < schemas.size(); state += state_bytes[i++]) {
+    if (schemas[i] == nullptr) continue;
+    const StateSizes sizes = SizesOf(*schemas[i], state);
+    at_ = wire::PutVarint(at_, wire::Tag(kDump, wire::kBytes));
+    at_ = wire::PutVarint(at_, sizes.single);
+    at_ = wire::PutVarint(at_, wire::Tag(schemas[i]->member, wire::kBytes));
+    at_ = wire::PutVarint(at_, sizes.fields);
+    at_ = PutFields(at_, *schemas[i], state);
+  }
 }
 
 void EntryDumpWriter::WriteUpdateTime(uint32_t seconds) {
-  out_->push_back(static_cast<char>(wire::Tag(kUpdateTime, wire::kVarint)));
-  wire::PutVarint(out_, seconds);
+  *at_++ = static_cast<char>(wire::Tag(kUpdateTime, wire::kVarint));
+  at_ = wire::PutVarint(at_, seconds);
+}
+
+size_t MostEntryBytes(int dim, const std::vector<const StateSchema*>& schemas) {
+  constexpr size_t kTagAndVarint = 1 + wire::kMostVarint, kFid = 9, kOverwritten = 3;
+  size_t most = kFid + kFloatFieldBytes * dim + 2 * kTagAndVarint + kOverwritten;
+  for (const StateSchema* schema : schemas) {
+    if (schema == nullptr) continue;
+    most += 2 * wire::kMostVarint + 2 * kTagAndVarint;
+    for (const StateField& field : schema->fields) {
+      most += field.type == StateField::Type::kInt64 ? kTagAndVarint : kFloatFieldBytes * field.count;
+    }
+  }
+  return most;
 }
 
 bool ParseEntryDump(std::string_view bytes, EntryDump* dump) {

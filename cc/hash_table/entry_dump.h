@@ -26,20 +26,24 @@ struct EntryDump {
   uint32_t update_ts = 0;
 };
 
-// Appends pieces of an EntryDump to a string; call in the order of the field numbers.
+// Writes pieces of an EntryDump to memory that has room for them (MostEntryBytes); call in the order of the field numbers.
 class EntryDumpWriter {
  public:
-  explicit EntryDumpWriter(std::string* out) : out_(out) {}
+  explicit EntryDumpWriter(char* at) : at_(at) {}
   void WriteFid(int64_t fid);
   void WriteValues(const float* values, int dim);
   // `states` holds the slices' states back to back; a null schema is a slice that dumps nothing.
   void WriteOptimizerStates(const std::vector<const StateSchema*>& schemas, const std::vector<int>& state_bytes,
                             const char* states);
   void WriteUpdateTime(uint32_t seconds);
+  char* end() const { return at_; }
 
  private:
-  std::string* const out_;
+  char* at_;
 };
+
+// Room that the writer needs for an entry, whatever the values are.
+size_t MostEntryBytes(int dim, const std::vector<const StateSchema*>& schemas);
 
 // Parses a serialized EntryDump; returns false if the bytes are not one. `bytes` must outlive `dump`.
 bool ParseEntryDump(std::string_view bytes, EntryDump* dump);

@@ -2,6 +2,7 @@
 #include "cc/hash_table/record_frames.h"
 
 #include <cstring>
+#include <utility>
 
 #include "cc/hash_table/crc32c.h"
 
@@ -18,6 +19,8 @@ T Load(const char* at) {
   std::memcpy(&value, at, sizeof(value));
   return value;
 }
+
+void Store(char* at, uint32_t value) { std::memcpy(at, &value, sizeof(value)); }
 
 }  // namespace
 
@@ -47,22 +50,40 @@ FrameScan TakeFrames(std::string_view bytes, uint64_t most, std::vector<std::str
   return scan;
 }
 
-void SealFrames(char* frames, const std::vector<uint32_t>& sizes) {
-  std::vector<std::string_view> payloads;
-  payloads.reserve(sizes.size());
-  for (const uint32_t size : sizes) {
-    const uint64_t length = size;
-    std::memcpy(frames, &length, kLength);
-    const uint32_t checksum = Masked(Crc32c({frames, kLength}));
-    std::memcpy(frames + kLength, &checksum, sizeof(checksum));
-    payloads.emplace_back(frames + kFrameHeader, size);
-    frames += kFrameHeader + size + kFrameFooter;
-  }
-  std::vector<uint32_t> crcs(sizes.size());
-  Crc32cEach(payloads.data(), payloads.size(), crcs.data());
-  for (size_t i = 0; i < sizes.size(); ++i) {
-    const uint32_t checksum = Masked(crcs[i]);
-    std::memcpy(const_cast<char*>(payloads[i].data()) + sizes[i], &checksum, sizeof(checksum));
+FrameBuffer::FrameBuffer(size_t block_bytes, Sink sink)
+    : block_bytes_(block_bytes), sink_(std::move(sink)), block_(block_bytes, '\0') {}
+
+char* FrameBuffer::Begin(size_t most) {
+  const size_t frame = kFrameHeader + most + kFrameFooter;
+  if (refused_ || (used_ + frame > block_bytes_ && !Flush())) return nullptr;
+  if (frame > block_.size()) block_.resize(frame);  // the block is empty: no view of it is out
+  return &block_[used_ + kFrameHeader];
+}
+
+void FrameBuffer::End(size_t size) {
+  payloads_.emplace_back(&block_[used_ + kFrameHeader], size);
+  used_ += kFrameHeader + size + kFrameFooter;
+}
+
+bool FrameBuffer::Flush() {
+  if (used_ == 0 || refused_) return !refused_;
+  Seal();
+  refused_ = !sink_({block_.data(), used_});
+  used_ = 0;
+  payloads_.clear();
+  return !refused_;
+}
+
+void FrameBuffer::Seal() {
+  std::vector<uint32_t> crcs(payloads_.size());
+  Crc32cEach(payloads_.data(), payloads_.size(), crcs.data());
+  char* frame = block_.data();
+  for (size_t i = 0; i < payloads_.size(); ++i) {
+    const uint64_t size = payloads_[i].size();
+    std::memcpy(frame, &size, kLength);
+    Store(frame + kLength, Masked(Crc32c({frame, kLength})));
+    Store(frame + kFrameHeader + size, Masked(crcs[i]));
+    frame += kFrameHeader + size + kFrameFooter;
   }
 }
 

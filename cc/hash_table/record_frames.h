@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -23,9 +25,31 @@ struct FrameScan {
 // that is damaged or not all there.
 FrameScan TakeFrames(std::string_view bytes, uint64_t most, std::vector<std::string_view>* payloads);
 
-// Fills in the header and footer of frames that lie back to back from `frames` on, whose payloads are in their places;
-// payload i has sizes[i] bytes.
-void SealFrames(char* frames, const std::vector<uint32_t>& sizes);
+// Gathers frames and hands them on, a block at a time.
+class FrameBuffer {
+ public:
+  // `sink` takes whole frames, about `block_bytes` of them unless one alone is longer; false: it takes no more.
+  using Sink = std::function<bool(std::string_view frames)>;
+  FrameBuffer(size_t block_bytes, Sink sink);
+
+  // Where the next payload goes, which has at most `most` bytes. Null once the sink takes no more.
+  char* Begin(size_t most);
+  // The payload begun last has `size` bytes.
+  void End(size_t size);
+  // Hands on what there is; false once the sink takes no more.
+  bool Flush();
+
+ private:
+  // Fills in headers and footers.
+  void Seal();
+
+  const size_t block_bytes_;
+  const Sink sink_;
+  std::string block_;
+  size_t used_ = 0;
+  std::vector<std::string_view> payloads_;  // in the block
+  bool refused_ = false;
+};
 
 }  // namespace monolith
 

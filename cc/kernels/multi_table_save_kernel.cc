@@ -40,29 +40,16 @@ class MultiTableSaveOp : public TableFileOp<MultiTableResource> {
       writers.push_back(std::make_unique<ShardWriter>(env, basename, i, num_shards));
     }
     TF_RETURN_IF_ERROR(RunOnThreads(env, num_shards, [&](int i) {
-      return writers[i]->Write([&](const ShardWriter::Append& append, std::vector<TableCount>* counts) {
-        return WriteEntries(*tables, locked, i, num_shards, append, counts);
+      return writers[i]->Write([&](FrameBuffer* frames, std::vector<TableCount>* counts) {
+        for (int t = 0; t < tables->num_tables(); ++t) {
+          const ExpireConfig& expire = settings_.expire ? *settings_.expire : tables->table(t).config().expire;
+          counts->push_back({tables->name(t), locked[t]->Save(i, num_shards, expire, frames)});
+        }
       });
     }));
     locked.clear();  // the cut is on disk; writers may go on
     for (auto& writer : writers) TF_RETURN_IF_ERROR(writer->Commit());
     return RemoveOtherShards(env, basename, num_shards);
-  }
-
-  absl::Status WriteEntries(const MultiTable& tables,
-                            const std::vector<std::unique_ptr<EmbeddingTable::Locked>>& locked, int shard,
-                            int num_shards, const ShardWriter::Append& append, std::vector<TableCount>* counts) const {
-    absl::Status status;
-    for (int t = 0; t < tables.num_tables() && status.ok(); ++t) {
-      counts->push_back({tables.name(t), 0});
-      const ExpireConfig& expire = settings_.expire ? *settings_.expire : tables.table(t).config().expire;
-      locked[t]->ForEach(shard, num_shards, expire, [&](int64_t, const std::string& entry) {
-        ++counts->back().num_entries;
-        status = append(entry);
-        return status.ok();
-      });
-    }
-    return status;
   }
 
   SaveSettings settings_;

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cc/kernels/record_blocks.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -13,7 +17,8 @@
 namespace monolith {
 namespace {
 
-constexpr uint64_t kRead = uint64_t{1} << 20;
+constexpr uint64_t kRead = uint64_t{256} << 10;
+constexpr uint64_t kBeginWriting = uint64_t{8} << 20;
 constexpr size_t kBlockLength = 4;
 // No element of Snappy makes more of a byte: three of them copy up to 64.
 constexpr uint64_t kMostExpansion = 22;
@@ -106,6 +111,57 @@ absl::Status RecordBlocks::Fetch(uint64_t n) {
   file_bytes_.Added(wanted);
   read_ += wanted;
   return absl::OkStatus();
+}
+
+BlockFile::~BlockFile() {
+  if (local_ >= 0) ::close(local_);
+}
+
+absl::Status BlockFile::Open(::tensorflow::Env* env, const std::string& path, const char* compression) {
+  compressed_ = std::string_view(compression) == kSnappyCompression;
+  TF_RETURN_IF_ERROR(env->NewWritableFile(path, &file_));
+  local_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);  // a path that is none of the system's own opens nothing
+  return absl::OkStatus();
+}
+
+absl::Status BlockFile::Append(std::string_view frames) {
+  for (; compressed_ && !frames.empty(); frames.remove_prefix(std::min(frames.size(), kBlockBytes))) {
+    TF_RETURN_IF_ERROR(AppendBlock(frames.substr(0, kBlockBytes)));
+  }
+  if (!compressed_) {
+    TF_RETURN_IF_ERROR(file_->Append(frames));
+    appended_ += frames.size();
+  }
+  if (appended_ - begun_ >= kBeginWriting) BeginWriting();
+  return absl::OkStatus();
+}
+
+absl::Status BlockFile::AppendBlock(std::string_view block) {
+  if (!::tensorflow::port::Snappy_Compress(block.data(), block.size(), &block_)) {
+    return absl::InternalError("TensorFlow was built without Snappy, in which tables are saved.");
+  }
+  char length[kBlockLength];
+  for (size_t i = 0; i < kBlockLength; ++i)
+    length[i] = static_cast<char>(block_.size() >> (8 * (kBlockLength - 1 - i)));
+  TF_RETURN_IF_ERROR(file_->Append(absl::string_view(length, kBlockLength)));
+  TF_RETURN_IF_ERROR(file_->Append(block_));
+  appended_ += kBlockLength + block_.size();
+  return absl::OkStatus();
+}
+
+void BlockFile::BeginWriting() {
+#ifdef SYNC_FILE_RANGE_WRITE
+  if (local_ >= 0) ::sync_file_range(local_, begun_, appended_ - begun_, SYNC_FILE_RANGE_WRITE);  // a hint
+#endif
+  begun_ = appended_;
+}
+
+absl::Status BlockFile::Close() {
+  TF_RETURN_IF_ERROR(file_->Sync());
+  if (local_ >= 0 && ::fsync(local_) != 0) {
+    return absl::ErrnoToStatus(errno, "the file's bytes did not reach the disk");
+  }
+  return file_->Close();
 }
 
 }  // namespace monolith

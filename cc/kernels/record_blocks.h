@@ -58,6 +58,35 @@ class RecordBlocks {
   ByteQueue stream_;      // of records
 };
 
+// Writes such a file, which is complete on disk once Close has returned.
+class BlockFile {
+ public:
+  BlockFile() = default;
+  ~BlockFile();
+  BlockFile(const BlockFile&) = delete;
+  BlockFile& operator=(const BlockFile&) = delete;
+
+  absl::Status Open(::tensorflow::Env* env, const std::string& path, const char* compression);
+  // Appends whole frames.
+  absl::Status Append(std::string_view frames);
+  absl::Status Close();
+
+  // About how many bytes Append should be given: a block of the file, which TensorFlow's reader has room for.
+  static constexpr size_t kBlockBytes = size_t{256} << 10;
+
+ private:
+  absl::Status AppendBlock(std::string_view block);
+  // Has the system begin to write to the disk what the file has got since the last time.
+  void BeginWriting();
+
+  std::unique_ptr<::tensorflow::WritableFile> file_;
+  bool compressed_ = false;
+  std::string block_;      // compressed
+  int local_ = -1;         // the file once more, if it is the operating system's own
+  uint64_t appended_ = 0;  // bytes
+  uint64_t begun_ = 0;     // of those, how many the system was told to write
+};
+
 }  // namespace monolith
 
 #endif  // CC_KERNELS_RECORD_BLOCKS_H_

@@ -29,6 +29,22 @@ absl::Status DataLoss(const std::string& path, const std::string& what) {
       absl::StrCat("the table shard ", path, " is damaged (", what, "); restore from another checkpoint."));
 }
 
+// Writes a file of the frames that fill(frames) gives.
+absl::Status WriteFrames(Env* env, const std::string& path, const char* compression,
+                         const std::function<void(FrameBuffer*)>& fill) {
+  BlockFile file;
+  TF_RETURN_IF_ERROR(file.Open(env, path, compression));
+  absl::Status status;
+  FrameBuffer frames(BlockFile::kBlockBytes, [&](std::string_view block) {
+    status = file.Append(block);
+    return status.ok();
+  });
+  fill(&frames);
+  frames.Flush();
+  TF_RETURN_IF_ERROR(status);
+  return file.Close();
+}
+
 }  // namespace
 
 std::string MetaBasename(const std::string& basename) { return basename + ".meta"; }
@@ -79,14 +95,6 @@ ShardWriter::~ShardWriter() {
   }
 }
 
-absl::Status ShardWriter::WriteData(const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries,
-                                    std::vector<TableCount>* counts) {
-  RecordFile file;
-  TF_RETURN_IF_ERROR(file.Open(env_, data_tmp_, kDataCompression));
-  TF_RETURN_IF_ERROR(entries([&file](const std::string& record) { return file.Append(record); }, counts));
-  return file.Close();
-}
-
 absl::Status ShardWriter::WriteMeta(const std::vector<TableCount>& counts) {
   RecordFile file;
   TF_RETURN_IF_ERROR(file.Open(env_, meta_tmp_, kNoCompression));
@@ -99,9 +107,10 @@ absl::Status ShardWriter::WriteMeta(const std::vector<TableCount>& counts) {
   return file.Close();
 }
 
-absl::Status ShardWriter::Write(const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries) {
+absl::Status ShardWriter::Write(const Entries& entries) {
   std::vector<TableCount> counts;
-  TF_RETURN_IF_ERROR(WriteData(entries, &counts));
+  TF_RETURN_IF_ERROR(
+      WriteFrames(env_, data_tmp_, kDataCompression, [&](FrameBuffer* frames) { entries(frames, &counts); }));
   return WriteMeta(counts);
 }
 
@@ -127,15 +136,11 @@ absl::Status RemoveOtherShards(Env* env, const std::string& basename, int num_sh
 }
 
 absl::Status WriteShards(Env* env, const std::string& basename, int num_shards,
-                         const std::function<absl::Status(int, const ShardWriter::Append&)>& write,
-                         const std::function<void()>& written) {
+                         const std::function<void(int, FrameBuffer*)>& write, const std::function<void()>& written) {
   TemporaryFiles files(env);
   for (int i = 0; i < num_shards; ++i) files.Add(ShardFileName(basename, i, num_shards));
   TF_RETURN_IF_ERROR(RunOnThreads(env, num_shards, [&](int i) {
-    RecordFile file;
-    TF_RETURN_IF_ERROR(file.Open(env, files[i], kNoCompression));
-    TF_RETURN_IF_ERROR(write(i, [&file](const std::string& record) { return file.Append(record); }));
-    return file.Close();
+    return WriteFrames(env, files[i], kNoCompression, [&](FrameBuffer* frames) { write(i, frames); });
   }));
   written();
   TF_RETURN_IF_ERROR(files.Commit());

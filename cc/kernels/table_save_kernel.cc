@@ -41,14 +41,7 @@ class SaveOp : public TableFileOp<TableResource> {
     const ExpireConfig& expire = settings_.expire ? *settings_.expire : table.config().expire;
     return WriteShards(
         env, basenames[0], num_shards,
-        [&](int shard, const ShardWriter::Append& append) {
-          absl::Status status;
-          locked->ForEach(shard, num_shards, expire, [&](int64_t, const std::string& entry) {
-            status = append(entry);
-            return status.ok();
-          });
-          return status;
-        },
+        [&](int shard, FrameBuffer* frames) { locked->Save(shard, num_shards, expire, frames); },
         [&] { locked.reset(); });
   }
 
