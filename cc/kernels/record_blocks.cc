@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "cc/hash_table/compress_frames.h"
 #include "cc/hash_table/record_frames.h"
 #include "cc/kernels/record_file.h"
 #include "tensorflow/core/platform/errors.h"
@@ -137,16 +138,12 @@ absl::Status BlockFile::Append(std::string_view frames) {
 }
 
 absl::Status BlockFile::AppendBlock(std::string_view block) {
-  if (!::tensorflow::port::Snappy_Compress(block.data(), block.size(), &block_)) {
-    return absl::InternalError("TensorFlow was built without Snappy, in which tables are saved.");
-  }
-  char length[kBlockLength];
-  for (size_t i = 0; i < kBlockLength; ++i)
-    length[i] = static_cast<char>(block_.size() >> (8 * (kBlockLength - 1 - i)));
-  TF_RETURN_IF_ERROR(file_->Append(absl::string_view(length, kBlockLength)));
-  TF_RETURN_IF_ERROR(file_->Append(block_));
-  appended_ += kBlockLength + block_.size();
-  return absl::OkStatus();
+  if (block_.empty()) block_.resize(kBlockLength + MostCompressedBytes(kBlockBytes));
+  char* const compressed = block_.data() + kBlockLength;
+  const size_t length = CompressFrames(block, compressed) - compressed;
+  for (size_t i = 0; i < kBlockLength; ++i) block_[i] = static_cast<char>(length >> (8 * (kBlockLength - 1 - i)));
+  appended_ += kBlockLength + length;
+  return file_->Append(absl::string_view(block_.data(), kBlockLength + length));
 }
 
 void BlockFile::BeginWriting() {
