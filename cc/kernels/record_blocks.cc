@@ -18,7 +18,8 @@
 namespace monolith {
 namespace {
 
-constexpr uint64_t kRead = uint64_t{256} << 10;
+constexpr uint64_t kRead = uint64_t{64} << 10;  // at least, of compressed files, whose blocks are read whole
+constexpr uint64_t kReadRaw = uint64_t{256} << 10;
 constexpr uint64_t kBeginWriting = uint64_t{8} << 20;
 constexpr size_t kBlockLength = 4;
 // No element of Snappy makes more of a byte: three of them copy up to 64.
@@ -66,7 +67,7 @@ absl::Status RecordBlocks::CheckEnd() {
 absl::Status RecordBlocks::Fill() { return compressed_ ? FillBlock() : FillRaw(); }
 
 absl::Status RecordBlocks::FillRaw() {
-  const uint64_t n = std::min(kRead, size_ - read_);
+  const uint64_t n = std::min(kReadRaw, size_ - read_);
   char* room = stream_.Room(n);
   absl::string_view got;
   TF_RETURN_IF_ERROR(ReadAt(*file_, read_, n, room, &got));
@@ -85,7 +86,8 @@ absl::Status RecordBlocks::FillBlock() {
   uint64_t length = 0;
   for (size_t i = 0; i < kBlockLength; ++i) length = length << 8 | static_cast<uint8_t>(file_bytes_.bytes()[i]);
   if (length > left - kBlockLength) return no_block();
-  TF_RETURN_IF_ERROR(Fetch(kBlockLength + length));
+  // With the length of the next block, so that nothing else is left over, to be moved.
+  TF_RETURN_IF_ERROR(Fetch(std::min(kBlockLength + length + kBlockLength, left)));
   const char* block = file_bytes_.bytes().data() + kBlockLength;
   size_t decompressed;
   if (!::tensorflow::port::Snappy_GetUncompressedLength(block, length, &decompressed) ||
