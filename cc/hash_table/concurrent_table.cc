@@ -160,41 +160,58 @@ class TableRestoreBatch : public RestoreBatch {
     if (num_entries > 0) storage_->Reserve(num_entries);
   }
 
-  void Add(const std::vector<std::string>& serialized, int shard, int num_shards) override {
-    EpochManager::Guard guard(table_.epochs_);
-    EntryWriter writer(*table_.codec_, storage_.get());
-    EntryDump dump;
-    for (const std::string& bytes : serialized) {
-      if (!ParseEntryDump(bytes, &dump)) {
-        throw TableError("table '" + table_.config_.name + "': a saved entry of " + std::to_string(bytes.size()) +
-                         " bytes is damaged; restore from another checkpoint.");
+  void Add(const std::string_view* serialized, size_t n, int shard, int num_shards) override {
+    SavedEntries entries;
+    std::vector<int64_t> fids;
+    fids.reserve(n);
+    for (size_t i = 0; i < n; ++i) {
+      if (!entries.Add(serialized[i])) {
+        throw TableError("table '" + table_.config_.name + "': a saved entry of " +
+                         std::to_string(serialized[i].size()) + " bytes is damaged; restore from another checkpoint.");
       }
-      if (ShardOfFid(dump.fid, num_shards) != static_cast<uint64_t>(shard)) continue;
-      const int dim = static_cast<int>(dump.values.size());
-      if (!table_.config_.skip_zero_embedding || !IsZero(dump.values.data(), dim)) AddOne(dump, &writer);
+      const SavedEntry entry = entries[entries.size() - 1];
+      if (IsWanted(entry, shard, num_shards)) {
+        table_.codec_->CheckSaved(table_.config_.name, entry);
+        fids.push_back(entry.fid);
+      } else {
+        entries.RemoveLast();
+      }
     }
+    Put(entries, fids);
   }
 
  private:
   friend class ConcurrentTable;
 
-  void AddOne(const EntryDump& dump, EntryWriter* writer) {
-    const HashedFid hash = HashFid(dump.fid);
-    const TableStorage::Shard& shard = storage_->shard(hash.shard);
-    uint32_t stamp = dump.update_ts;
-    writer->Write(dump.fid, hash, stamp, nullptr, 1, [&](char* value, char* state, bool inserted) {
-      if (!inserted) {
-        const uint32_t number = shard.index.LocateNow(dump.fid, hash.home).entry;
-        const uint32_t twin = storage_->slab().StampAt(number)->load(std::memory_order_relaxed);
-        if (twin > stamp) {
-          stamp = twin;
-          return;
-        }
-        table_.codec_->Init(dump.fid, value, state);
-      }
-      table_.codec_->Restore(dump, value, state);
-    });
-    RaiseTo(&max_update_ts_, stamp);
+  bool IsWanted(const SavedEntry& entry, int shard, int num_shards) const {
+    if (ShardOfFid(entry.fid, num_shards) != static_cast<uint64_t>(shard)) return false;
+    return !table_.config_.skip_zero_embedding || !IsZero(entry.values, static_cast<int>(entry.num_values));
+  }
+
+  void Put(const SavedEntries& entries, const std::vector<int64_t>& fids) {
+    EpochManager::Guard guard(table_.epochs_);
+    EntryWriter writer(*table_.codec_, storage_.get(), EntryWriter::NewEntries::kLeftToApply);
+    uint32_t stamp = 0, newest = 0;
+    writer.WriteEach(
+        {fids.data(), static_cast<int64_t>(fids.size())}, stamp, nullptr, [](int64_t) {},
+        [&](int64_t i, char* value, char* state, bool inserted) {
+          const SavedEntry entry = entries[i];
+          stamp = entry.update_ts;
+          newest = std::max(newest, stamp);
+          if (!inserted && StampOf(entry.fid) > stamp) {
+            stamp = StampOf(entry.fid);
+          } else {
+            table_.codec_->Restore(entry, value, state);
+          }
+        });
+    RaiseTo(&max_update_ts_, newest);
+  }
+
+  // Requires: the fid is there, and its shard is held.
+  uint32_t StampOf(int64_t fid) const {
+    const HashedFid hash = HashFid(fid);
+    const uint32_t number = storage_->shard(hash.shard).index.LocateNow(fid, hash.home).entry;
+    return storage_->slab().StampAt(number)->load(std::memory_order_relaxed);
   }
 
   const ConcurrentTable& table_;
@@ -204,71 +221,105 @@ class TableRestoreBatch : public RestoreBatch {
 
 class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
  public:
-  explicit LockedTable(ConcurrentTable* table) : table_(*table), closed_(table->gate_) {}
+  explicit LockedTable(ConcurrentTable* table)
+      : table_(*table), codec_(*table->codec_), closed_(table->gate_), slab_(table->storage()->slab()) {}
 
   void ForEach(int part, int num_parts, const ExpireConfig& expire,
                const std::function<bool(int64_t, const std::string&)>& visit) const override {
-    std::string entry;
-    for (int s = 0; s < kNumIndexShards; ++s) {
-      const TableStorage::Shard& shard = table_.storage()->shard(s);
-      const FidIndex::Array& array = *shard.index.Current();
-      const uint64_t begin = array.num_buckets * part / num_parts;
-      const uint64_t end = array.num_buckets * (part + 1) / num_parts;
-      const Strides bucket_of(array.num_buckets);
-      for (uint64_t i = begin; i < end; ++i) {
-        if (i + kAhead < end) Prefetch(array.buckets[bucket_of[i + kAhead]]);
-        if (!VisitBucket(array.buckets[bucket_of[i]], expire, visit, &entry)) return;
-      }
-    }
+    Walk(part, num_parts, expire, [&](int64_t fid, const char* bytes, uint32_t stamp) {
+      return visit(fid, codec_.Saved(fid, bytes, bytes + codec_.value_bytes(), stamp));
+    });
+  }
+
+  uint64_t Save(int part, int num_parts, const ExpireConfig& expire, FrameBuffer* frames) const override {
+    const size_t most = codec_.most_saved_bytes(), value_bytes = codec_.value_bytes();
+    uint64_t saved = 0;
+    Walk(part, num_parts, expire, [&](int64_t fid, const char* bytes, uint32_t stamp) {
+      char* const out = frames->Begin(most);
+      if (out == nullptr) return false;
+      frames->End(codec_.Save(fid, bytes, bytes + value_bytes, stamp, out) - out);
+      ++saved;
+      return true;
+    });
+    return saved;
   }
 
  private:
-  // The numbers below n in an order that is spread over all of them from the first on. In their own order fids would come
+  // Goes through buckets in an order that is spread over all of them from the first on. In their own order fids would come
   // in the order of their hashes, and a table that they are put into would have its first buckets full, and every fid
   // look for a place behind them, until all have come. A few buckets keep their order: then every part has its share.
   class Strides {
    public:
-    explicit Strides(uint64_t n) : n_(n), stride_(n < kFew ? 1 : static_cast<uint64_t>(n * 0.6180339887)) {
+    Strides(const FidIndex::Array& array, uint64_t begin)
+        : buckets_(array.buckets),
+          n_(array.num_buckets),
+          stride_(n_ < kFew ? 1 : static_cast<uint64_t>(n_ * 0.6180339887)) {
       while (std::gcd(stride_, n_) != 1) ++stride_;
+      at_ = static_cast<uint64_t>(static_cast<unsigned __int128>(begin) * stride_ % n_);
     }
-    uint64_t operator[](uint64_t i) const { return i * stride_ % n_; }
+    const Bucket& Next() {
+      const uint64_t at = at_;
+      at_ = at + stride_ < n_ ? at + stride_ : at + stride_ - n_;
+      return buckets_[at];
+    }
 
    private:
     static constexpr uint64_t kFew = 64;
-    uint64_t n_, stride_;
+    const Bucket* const buckets_;
+    const uint64_t n_;
+    uint64_t stride_, at_;
   };
 
-  static constexpr uint64_t kAhead = 4;
+  // How many buckets before its turn a bucket is fetched, and how many before it the entries of one are.
+  static constexpr uint64_t kFarBuckets = 12, kNearBuckets = 6;
+
+  // visit(fid, bytes, stamp) for every entry of the part that is not expired, until it returns false.
+  template <typename Visit>
+  void Walk(int part, int num_parts, const ExpireConfig& expire, Visit visit) const {
+    // Parts begin at different shards: then those who put them into a table at once do not wait for each other.
+    const int first = static_cast<int>(int64_t{kNumIndexShards} * part / num_parts);
+    for (int s = 0; s < kNumIndexShards; ++s) {
+      const TableStorage::Shard& shard = table_.storage()->shard((first + s) % kNumIndexShards);
+      const FidIndex::Array& array = *shard.index.Current();
+      const uint64_t begin = array.num_buckets * part / num_parts;
+      const uint64_t end = array.num_buckets * (part + 1) / num_parts;
+      Strides far(array, begin), near(array, begin), buckets(array, begin);
+      for (uint64_t i = begin; i < end + kFarBuckets; ++i) {
+        if (i < end) __builtin_prefetch(&far.Next());
+        if (i >= begin + kFarBuckets - kNearBuckets && i < end + kFarBuckets - kNearBuckets) Prefetch(near.Next());
+        if (i >= begin + kFarBuckets && !VisitBucket(buckets.Next(), expire, visit)) return;
+      }
+    }
+  }
 
   void Prefetch(const Bucket& bucket) const {
     for (const auto& cell : bucket.entries) {
       const uint32_t number = cell.load(std::memory_order_relaxed);
       if (number == FidIndex::kNoEntry) continue;
-      PrefetchBytes(table_.storage()->slab().At(number), table_.codec_->entry_bytes(), false);
-      __builtin_prefetch(table_.storage()->slab().StampAt(number));
+      const EntrySlab::Entry entry = slab_.Find(number);
+      PrefetchBytes(entry.bytes, codec_.entry_bytes(), false);
+      __builtin_prefetch(entry.stamp);
     }
   }
 
-  bool VisitBucket(const Bucket& bucket, const ExpireConfig& expire,
-                   const std::function<bool(int64_t, const std::string&)>& visit, std::string* entry) const {
-    const EntryCodec& codec = *table_.codec_;
+  template <typename Visit>
+  bool VisitBucket(const Bucket& bucket, const ExpireConfig& expire, Visit& visit) const {
     for (int c = 0; c < kCellsPerBucket; ++c) {
       const uint32_t number = bucket.entries[c].load(std::memory_order_relaxed);
       if (number == FidIndex::kNoEntry) continue;
       const int64_t fid = bucket.fids[c].load(std::memory_order_relaxed);
-      const uint32_t stamp = table_.storage()->slab().StampAt(number)->load(std::memory_order_relaxed);
+      const EntrySlab::Entry entry = slab_.Find(number);
+      const uint32_t stamp = entry.stamp->load(std::memory_order_relaxed);
       if (IsExpired(expire, fid, stamp, table_.max_update_ts())) continue;
-      const char* bytes = table_.storage()->slab().At(number);
-      entry->clear();
-      EntryDumpWriter(entry).WriteFid(fid);
-      codec.Save(bytes, bytes + codec.value_bytes(), stamp, entry);
-      if (!visit(fid, *entry)) return false;
+      if (!visit(fid, entry.bytes, stamp)) return false;
     }
     return true;
   }
 
   ConcurrentTable& table_;
-  WriterGate::Closed closed_;
+  const EntryCodec& codec_;
+  const WriterGate::Closed closed_;
+  const EntrySlab& slab_;  // of the storage, which no restore replaces while the gate is closed
 };
 
 ConcurrentTable::ConcurrentTable(const TableConfig& config)
@@ -313,9 +364,7 @@ std::string ConcurrentTable::LookupEntry(int64_t fid) const {
       stamp = storage->slab().StampAt(number)->load(std::memory_order_relaxed);
     }
   }
-  std::string entry;
-  if (!bytes.empty()) codec_->Save(bytes.data(), bytes.data() + codec_->value_bytes(), stamp, &entry);
-  return entry;
+  return bytes.empty() ? "" : codec_->SavedWithoutFid(bytes.data(), bytes.data() + codec_->value_bytes(), stamp);
 }
 
 void ConcurrentTable::Assign(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) {

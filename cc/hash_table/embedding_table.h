@@ -10,8 +10,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "cc/hash_table/record_frames.h"
 #include "cc/hash_table/table_config.h"
 
 namespace monolith {
@@ -49,7 +51,12 @@ class RestoreBatch {
   virtual ~RestoreBatch() = default;
   // Adds those of the serialized EntryDumps whose fid belongs to shard `shard` of `num_shards`; of a fid that comes twice,
   // the newer update time wins. Throws TableError for bytes that are no entry or do not fit the table.
-  virtual void Add(const std::vector<std::string>& serialized, int shard, int num_shards) = 0;
+  virtual void Add(const std::string_view* serialized, size_t n, int shard, int num_shards) = 0;
+
+  void Add(const std::vector<std::string>& serialized, int shard, int num_shards) {
+    const std::vector<std::string_view> views(serialized.begin(), serialized.end());
+    Add(views.data(), views.size(), shard, num_shards);
+  }
 };
 
 class EmbeddingTable {
@@ -92,6 +99,8 @@ class EmbeddingTable {
     // returns false ends the walk.
     virtual void ForEach(int part, int num_parts, const ExpireConfig& expire,
                          const std::function<bool(int64_t fid, const std::string& entry)>& visit) const = 0;
+    // Puts the same entries, in the same order, into `frames`; returns how many. Stops early once `frames` takes no more.
+    virtual uint64_t Save(int part, int num_parts, const ExpireConfig& expire, FrameBuffer* frames) const = 0;
   };
   virtual std::unique_ptr<Locked> Lock() = 0;
 

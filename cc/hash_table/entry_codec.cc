@@ -23,14 +23,6 @@ auto ForSlice(const TableConfig& config, size_t slice, Build build) {
   }
 }
 
-void CheckSize(const TableConfig& config, const EntryDump& dump, int dim) {
-  if (dump.values.size() > static_cast<size_t>(dim)) {
-    throw TableError("table '" + config.name + "' has dim " + std::to_string(dim) + ", but the saved entry of fid " +
-                     std::to_string(dump.fid) + " has " + std::to_string(dump.values.size()) +
-                     " values; restore into a table of that dim or more.");
-  }
-}
-
 class TrainingCodec : public EntryCodec {
  public:
   explicit TrainingCodec(const TableConfig& config) : config_(config) {
@@ -55,15 +47,14 @@ class TrainingCodec : public EntryCodec {
     }
     num_slices_ = static_cast<int>(slices_.size());
     value_bytes_ = sizeof(float) * dim_;
+    most_saved_bytes_ = MostEntryBytes(dim_, schemas_);
   }
 
   bool values_are_floats() const override { return plain_reads_; }
 
   void Init(int64_t fid, char* value, char* state) const override {
-    for (const Slice& slice : slices_) {
-      slice.initializer->Fill(fid, Floats(value) + slice.offset, slice.dim);
-      slice.optimizer->InitState(Floats(state + slice.state_offset));
-    }
+    FillValues(fid, value);
+    for (const Slice& slice : slices_) slice.optimizer->InitState(Floats(state + slice.state_offset));
   }
 
   void Read(const char* value, float* embedding) const override {
@@ -103,20 +94,23 @@ class TrainingCodec : public EntryCodec {
     return num_slices_ == 1 && !needs_global_step_ ? slices_[0].optimizer.get() : nullptr;
   }
 
-  void Save(const char* value, const char* state, uint32_t update_ts, std::string* out) const override {
+  char* SaveRest(const char* value, const char* state, uint32_t update_ts, char* out) const override {
     EntryDumpWriter writer(out);
     writer.WriteValues(reinterpret_cast<const float*>(value), dim_);
     writer.WriteOptimizerStates(schemas_, slice_state_bytes_, state);
     writer.WriteUpdateTime(update_ts);
+    return writer.end();
   }
 
-  void Restore(const EntryDump& dump, char* value, char* state) const override {
-    CheckSize(config_, dump, dim_);
-    if (!dump.values.empty()) std::memcpy(value, dump.values.data(), sizeof(float) * dump.values.size());
+  void Restore(const SavedEntry& saved, char* value, char* state) const override {
+    if (saved.num_values < static_cast<size_t>(dim_)) FillValues(saved.fid, value);
+    if (saved.num_values > 0) std::memcpy(value, saved.values, sizeof(float) * saved.num_values);
     size_t next = 0;
-    for (size_t i = 0; i < slices_.size() && next < dump.optimizer_states.size(); ++i) {
-      if (schemas_[i] == nullptr) continue;
-      RestoreState(dump.optimizer_states[next++], *schemas_[i], slice_state_bytes_[i], state + slices_[i].state_offset);
+    for (size_t i = 0; i < slices_.size(); ++i) {
+      char* own = state + slices_[i].state_offset;
+      slices_[i].optimizer->InitState(Floats(own));
+      if (schemas_[i] == nullptr || next == saved.num_states) continue;
+      RestoreState(saved.states[next++], *schemas_[i], slice_state_bytes_[i], own);
     }
   }
 
@@ -150,6 +144,10 @@ class TrainingCodec : public EntryCodec {
     return scaled.data();
   }
 
+  void FillValues(int64_t fid, char* value) const {
+    for (const Slice& slice : slices_) slice.initializer->Fill(fid, Floats(value) + slice.offset, slice.dim);
+  }
+
   static float* Floats(char* bytes) { return reinterpret_cast<float*>(bytes); }
 
   const TableConfig config_;
@@ -172,6 +170,7 @@ class ServingCodec : public EntryCodec {
       value_bytes_ += bytes;
     }
     num_slices_ = static_cast<int>(slices_.size());
+    most_saved_bytes_ = MostEntryBytes(dim_, {});
   }
 
   bool values_are_floats() const override { return false; }
@@ -202,18 +201,19 @@ class ServingCodec : public EntryCodec {
                      "table that it was exported from.");
   }
 
-  void Save(const char* value, const char*, uint32_t update_ts, std::string* out) const override {
+  char* SaveRest(const char* value, const char*, uint32_t update_ts, char* out) const override {
     std::vector<float> embedding(dim_);
     Read(value, embedding.data());
     EntryDumpWriter writer(out);
     writer.WriteValues(embedding.data(), dim_);
     writer.WriteUpdateTime(update_ts);
+    return writer.end();
   }
 
-  void Restore(const EntryDump& dump, char* value, char*) const override {
-    CheckSize(config_, dump, dim_);
+  void Restore(const SavedEntry& saved, char* value, char*) const override {
+    if (saved.num_values == static_cast<size_t>(dim_)) return Assign(saved.values, value);
     std::vector<float> embedding(dim_);
-    std::copy(dump.values.begin(), dump.values.end(), embedding.begin());
+    std::copy_n(saved.values, saved.num_values, embedding.begin());
     Assign(embedding.data(), value);
   }
 
@@ -230,6 +230,31 @@ class ServingCodec : public EntryCodec {
 };
 
 }  // namespace
+
+char* EntryCodec::Save(int64_t fid, const char* value, const char* state, uint32_t update_ts, char* out) const {
+  EntryDumpWriter writer(out);
+  writer.WriteFid(fid);
+  return SaveRest(value, state, update_ts, writer.end());
+}
+
+std::string EntryCodec::Saved(int64_t fid, const char* value, const char* state, uint32_t update_ts) const {
+  std::string saved(most_saved_bytes_, '\0');
+  saved.resize(Save(fid, value, state, update_ts, saved.data()) - saved.data());
+  return saved;
+}
+
+std::string EntryCodec::SavedWithoutFid(const char* value, const char* state, uint32_t update_ts) const {
+  std::string saved(most_saved_bytes_, '\0');
+  saved.resize(SaveRest(value, state, update_ts, saved.data()) - saved.data());
+  return saved;
+}
+
+void EntryCodec::CheckSaved(const std::string& table, const SavedEntry& saved) const {
+  if (saved.num_values <= static_cast<size_t>(dim_)) return;
+  throw TableError("table '" + table + "' has dim " + std::to_string(dim_) + ", but the saved entry of fid " +
+                   std::to_string(saved.fid) + " has " + std::to_string(saved.num_values) +
+                   " values; restore into a table of that dim or more.");
+}
 
 std::unique_ptr<EntryCodec> NewEntryCodec(const TableConfig& config) {
   if (config.slices.empty()) {

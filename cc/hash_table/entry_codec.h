@@ -44,13 +44,23 @@ class EntryCodec {
   // Not null: an optimizer step is this one's, on the whole value and state, with the first learning rate.
   virtual const Optimizer* only_optimizer() const { return nullptr; }
 
-  // Appends the EntryDump of an entry: values, optimizer states, update time.
-  virtual void Save(const char* value, const char* state, uint32_t update_ts, std::string* out) const = 0;
-  // Overwrites an initialised entry by what was saved. Values that the dump lacks, and states that it has not or that
-  // are another optimizer's, keep their first values. Throws TableError for more values than dim.
-  virtual void Restore(const EntryDump& dump, char* value, char* state) const = 0;
+  // Writes the EntryDump of an entry, which is `fid`'s, to memory with room for most_saved_bytes(); returns the end.
+  char* Save(int64_t fid, const char* value, const char* state, uint32_t update_ts, char* out) const;
+  size_t most_saved_bytes() const { return most_saved_bytes_; }
+  // The same as a string, with or without its fid.
+  std::string Saved(int64_t fid, const char* value, const char* state, uint32_t update_ts) const;
+  std::string SavedWithoutFid(const char* value, const char* state, uint32_t update_ts) const;
+  // Makes an entry of what was saved. Values that it lacks, and states that it has not or that are another optimizer's,
+  // are first values. Requires: CheckSaved has let it pass.
+  virtual void Restore(const SavedEntry& saved, char* value, char* state) const = 0;
+  // Throws TableError for more values than dim.
+  void CheckSaved(const std::string& table, const SavedEntry& saved) const;
 
  protected:
+  // Writes values, optimizer states and update time.
+  virtual char* SaveRest(const char* value, const char* state, uint32_t update_ts, char* out) const = 0;
+
+  size_t most_saved_bytes_ = 0;
   int dim_ = 0;
   int num_slices_ = 0;
   size_t value_bytes_ = 0;

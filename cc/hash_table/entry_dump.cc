@@ -29,47 +29,75 @@ size_t FieldsSize(const StateSchema& schema, const char* state) {
   return size;
 }
 
-void PutFloats(std::string* out, int number, const char* values, int count) {
-  const size_t start = out->size();
-  out->resize(start + kFloatFieldBytes * count);
-  char* at = &(*out)[start];
-  const char tag = static_cast<char>(wire::Tag(number, wire::kFixed32));
+// A float field in one store of eight bytes, of which the next field overwrites the last three.
+char* PutFloats(char* at, int number, const char* values, int count) {
+  const uint64_t tag = wire::Tag(number, wire::kFixed32);
   for (int i = 0; i < count; ++i, at += kFloatFieldBytes) {
-    *at = tag;
-    std::memcpy(at + 1, values + 4 * i, 4);
+    uint32_t bits;
+    std::memcpy(&bits, values + 4 * i, 4);
+    const uint64_t field = tag | uint64_t{bits} << 8;
+    std::memcpy(at, &field, sizeof(field));
   }
+  return at;
 }
 
-void PutFields(std::string* out, const StateSchema& schema, const char* state) {
+char* PutFields(char* at, const StateSchema& schema, const char* state) {
   for (const StateField& field : schema.fields) {
     if (field.type == StateField::Type::kInt64) {
       uint64_t value;
       std::memcpy(&value, state + field.offset, 8);
-      wire::PutVarint(out, wire::Tag(field.number, wire::kVarint));
-      wire::PutVarint(out, value);
+      at = wire::PutVarint(at, wire::Tag(field.number, wire::kVarint));
+      at = wire::PutVarint(at, value);
     } else {
-      PutFloats(out, field.number, state + field.offset, field.count);
+      at = PutFloats(at, field.number, state + field.offset, field.count);
     }
   }
+  return at;
 }
 
-// Appends the floats of a repeated field, packed or not.
-bool ReadFloats(wire::Reader* reader, wire::Type type, std::vector<float>* floats) {
+// The sizes of a SingleOptimizerDump: of the optimizer's message, and of what lies around it.
+struct StateSizes {
+  size_t fields, single;
+};
+
+StateSizes SizesOf(const StateSchema& schema, const char* state) {
+  const size_t fields = FieldsSize(schema, state);
+  return {fields, wire::VarintSize(wire::Tag(schema.member, wire::kBytes)) + wire::VarintSize(fields) + fields};
+}
+
+// How many float fields of the tag `tag` lie back to back at the front of `bytes`.
+size_t CountFloatFields(std::string_view bytes, char tag) {
+  size_t n = 0;
+  while (kFloatFieldBytes * (n + 1) <= bytes.size() && bytes[kFloatFieldBytes * n] == tag) ++n;
+  return n;
+}
+
+void CopyFloatFields(const char* fields, size_t n, char* floats) {
+  for (size_t i = 0; i < n; ++i) std::memcpy(floats + 4 * i, fields + kFloatFieldBytes * i + 1, 4);
+}
+
+// Appends the floats of a repeated field, packed or not. Where fields of `number` follow one another, takes all of them.
+bool ReadFloats(wire::Reader* reader, int number, wire::Type type, std::vector<float>* floats) {
+  const size_t start = floats->size();
   if (type == wire::kFixed32) {
     float value;
     if (!reader->Fixed(&value)) return false;
-    floats->push_back(value);
+    const uint32_t tag = wire::Tag(number, type);
+    const size_t more = tag < 0x80 ? CountFloatFields(reader->Rest(), static_cast<char>(tag)) : 0;
+    floats->resize(start + 1 + more);
+    (*floats)[start] = value;
+    CopyFloatFields(reader->Rest().data(), more, reinterpret_cast<char*>(floats->data() + start + 1));
+    reader->Pass(kFloatFieldBytes * more);
     return true;
   }
   std::string_view packed;
   if (type != wire::kBytes || !reader->Bytes(&packed) || packed.size() % 4 != 0) return false;
-  const size_t start = floats->size();
   floats->resize(start + packed.size() / 4);
   if (!packed.empty()) std::memcpy(floats->data() + start, packed.data(), packed.size());
   return true;
 }
 
-bool ReadOptimizerStates(std::string_view bytes, EntryDump* dump) {
+bool ReadOptimizerStates(std::string_view bytes, std::vector<EntryDump::OptimizerState>* states) {
   wire::Reader list(bytes);
   int field;
   wire::Type type;
@@ -91,7 +119,7 @@ bool ReadOptimizerStates(std::string_view bytes, EntryDump* dump) {
       }
     }
     if (members.Failed()) return false;
-    dump->optimizer_states.push_back(state);
+    states->push_back(state);
   }
   return !list.Failed();
 }
@@ -112,7 +140,7 @@ bool ReadStateField(std::string_view message, const StateField& field, char* sta
       read = type == wire::kVarint && reader.Varint(&integer);
       has_integer = true;
     } else {
-      read = ReadFloats(&reader, type, &floats);
+      read = ReadFloats(&reader, number, type, &floats);
     }
     if (!read) return false;
   }
@@ -126,41 +154,29 @@ bool ReadStateField(std::string_view message, const StateField& field, char* sta
   return true;
 }
 
-}  // namespace
-
-void EntryDumpWriter::WriteFid(int64_t fid) {
-  out_->push_back(static_cast<char>(wire::Tag(kId, wire::kFixed64)));
-  out_->append(reinterpret_cast<const char*>(&fid), 8);
-}
-
-void EntryDumpWriter::WriteValues(const float* values, int dim) {
-  PutFloats(out_, kNum, reinterpret_cast<const char*>(values), dim);
-}
-
-void EntryDumpWriter::WriteOptimizerStates(const std::vector<const StateSchema*>& schemas,
-                                           const std::vector<int>& state_bytes, const char* states) {
-  std::string list;
-  for (size_t i = 0; i < schemas.size(); states += state_bytes[i++]) {
-    if (schemas[i] == nullptr) continue;
-    const size_t fields = FieldsSize(*schemas[i], states);
-    wire::PutVarint(&list, wire::Tag(kDump, wire::kBytes));
-    wire::PutVarint(&list, 1 + wire::VarintSize(fields) + fields);
-    wire::PutVarint(&list, wire::Tag(schemas[i]->member, wire::kBytes));
-    wire::PutVarint(&list, fields);
-    PutFields(&list, *schemas[i], states);
+// Takes a state whose message is as this library writes it: every field of the schema once, in order, floats unpacked.
+// Returns false, having changed nothing, for any other, and for schemas with integers.
+bool RestoreOwnState(std::string_view message, const StateSchema& schema, char* state) {
+  std::string_view left = message;
+  for (const StateField& field : schema.fields) {
+    const uint32_t tag = wire::Tag(field.number, wire::kFixed32);
+    const size_t bytes = kFloatFieldBytes * field.count;
+    if (field.type == StateField::Type::kInt64 || tag >= 0x80 || left.size() < bytes) return false;
+    if (kFloatFieldBytes * CountFloatFields(left.substr(0, bytes), static_cast<char>(tag)) != bytes) return false;
+    left.remove_prefix(bytes);
   }
-  wire::PutVarint(out_, wire::Tag(kOpt, wire::kBytes));
-  wire::PutVarint(out_, list.size());
-  out_->append(list);
+  if (!left.empty()) return false;
+  const char* at = message.data();
+  for (const StateField& field : schema.fields) {
+    CopyFloatFields(at, field.count, state + field.offset);
+    at += kFloatFieldBytes * field.count;
+  }
+  return true;
 }
 
-void EntryDumpWriter::WriteUpdateTime(uint32_t seconds) {
-  out_->push_back(static_cast<char>(wire::Tag(kUpdateTime, wire::kVarint)));
-  wire::PutVarint(out_, seconds);
-}
-
-bool ParseEntryDump(std::string_view bytes, EntryDump* dump) {
-  *dump = EntryDump();
+// Appends what it reads to `values` and `states`.
+bool ParseEntry(std::string_view bytes, int64_t* fid, uint32_t* update_ts, std::vector<float>* values,
+                std::vector<EntryDump::OptimizerState>* states) {
   wire::Reader reader(bytes);
   int field;
   wire::Type type;
@@ -169,14 +185,14 @@ bool ParseEntryDump(std::string_view bytes, EntryDump* dump) {
     std::string_view message;
     uint64_t varint = 0;
     if (field == kId && type == wire::kFixed64) {
-      read = reader.Fixed(&dump->fid);
+      read = reader.Fixed(fid);
     } else if (field == kNum) {
-      read = ReadFloats(&reader, type, &dump->values);
+      read = ReadFloats(&reader, field, type, values);
     } else if (field == kOpt && type == wire::kBytes) {
-      read = reader.Bytes(&message) && ReadOptimizerStates(message, dump);
+      read = reader.Bytes(&message) && ReadOptimizerStates(message, states);
     } else if (field == kUpdateTime && type == wire::kVarint) {
       read = reader.Varint(&varint);
-      dump->update_ts = static_cast<uint32_t>(
+      *update_ts = static_cast<uint32_t>(
           std::clamp<int64_t>(static_cast<int64_t>(varint), 0, std::numeric_limits<uint32_t>::max()));
     } else {
       read = reader.Skip(type);
@@ -186,8 +202,93 @@ bool ParseEntryDump(std::string_view bytes, EntryDump* dump) {
   return !reader.Failed();
 }
 
+}  // namespace
+
+void EntryDumpWriter::WriteFid(int64_t fid) {
+  *at_++ = static_cast<char>(wire::Tag(kId, wire::kFixed64));
+  std::memcpy(at_, &fid, sizeof(fid));
+  at_ += sizeof(fid);
+}
+
+void EntryDumpWriter::WriteValues(const float* values, int dim) {
+  at_ = PutFloats(at_, kNum, reinterpret_cast<const char*>(values), dim);
+}
+
+void EntryDumpWriter::WriteOptimizerStates(const std::vector<const StateSchema*>& schemas,
+                                           const std::vector<int>& state_bytes, const char* states) {
+  size_t list = 0;
+  const char* state = states;
+  for (size_t i = 0; i < schemas.size(); state += state_bytes[i++]) {
+    if (schemas[i] == nullptr) continue;
+    const size_t single = SizesOf(*schemas[i], state).single;
+    list += 1 + wire::VarintSize(single) + single;
+  }
+  at_ = wire::PutVarint(at_, wire::Tag(kOpt, wire::kBytes));
+  at_ = wire::PutVarint(at_, list);
+  state = states;
+  for (size_t i = 0; i < schemas.size(); state += state_bytes[i++]) {
+    if (schemas[i] == nullptr) continue;
+    const StateSizes sizes = SizesOf(*schemas[i], state);
+    at_ = wire::PutVarint(at_, wire::Tag(kDump, wire::kBytes));
+    at_ = wire::PutVarint(at_, sizes.single);
+    at_ = wire::PutVarint(at_, wire::Tag(schemas[i]->member, wire::kBytes));
+    at_ = wire::PutVarint(at_, sizes.fields);
+    at_ = PutFields(at_, *schemas[i], state);
+  }
+}
+
+void EntryDumpWriter::WriteUpdateTime(uint32_t seconds) {
+  *at_++ = static_cast<char>(wire::Tag(kUpdateTime, wire::kVarint));
+  at_ = wire::PutVarint(at_, seconds);
+}
+
+size_t MostEntryBytes(int dim, const std::vector<const StateSchema*>& schemas) {
+  constexpr size_t kTagAndVarint = 1 + wire::kMostVarint, kFid = 9, kOverwritten = 3;
+  size_t most = kFid + kFloatFieldBytes * dim + 2 * kTagAndVarint + kOverwritten;
+  for (const StateSchema* schema : schemas) {
+    if (schema == nullptr) continue;
+    most += 2 * wire::kMostVarint + 2 * kTagAndVarint;
+    for (const StateField& field : schema->fields) {
+      most += field.type == StateField::Type::kInt64 ? kTagAndVarint : kFloatFieldBytes * field.count;
+    }
+  }
+  return most;
+}
+
+bool ParseEntryDump(std::string_view bytes, EntryDump* dump) {
+  *dump = EntryDump();
+  return ParseEntry(bytes, &dump->fid, &dump->update_ts, &dump->values, &dump->optimizer_states);
+}
+
+bool SavedEntries::Add(std::string_view bytes) {
+  entries_.push_back({0, 0, values_.size(), states_.size()});
+  if (ParseEntry(bytes, &entries_.back().fid, &entries_.back().update_ts, &values_, &states_)) return true;
+  RemoveLast();
+  return false;
+}
+
+void SavedEntries::RemoveLast() {
+  values_.resize(entries_.back().first_value);
+  states_.resize(entries_.back().first_state);
+  entries_.pop_back();
+}
+
+SavedEntry SavedEntries::operator[](size_t i) const {
+  const Entry& entry = entries_[i];
+  const bool last = i + 1 == entries_.size();
+  const size_t values_end = last ? values_.size() : entries_[i + 1].first_value;
+  const size_t states_end = last ? states_.size() : entries_[i + 1].first_state;
+  return {entry.fid,
+          entry.update_ts,
+          values_.data() + entry.first_value,
+          values_end - entry.first_value,
+          states_.data() + entry.first_state,
+          states_end - entry.first_state};
+}
+
 bool RestoreState(const EntryDump::OptimizerState& saved, const StateSchema& schema, int state_bytes, char* state) {
   if (saved.member != schema.member) return false;
+  if (RestoreOwnState(saved.message, schema, state)) return true;
   std::string restored(state, state_bytes);
   for (const StateField& field : schema.fields) {
     if (!ReadStateField(saved.message, field, restored.data())) return false;

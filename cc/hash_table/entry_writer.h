@@ -69,8 +69,14 @@ static_assert(kNumIndexShards <= 64, "a set of shards is one word");
 // Requires: the caller is inside an epoch guard of the storage.
 class EntryWriter {
  public:
-  EntryWriter(const EntryCodec& codec, TableStorage* storage)
-      : codec_(codec), storage_(*storage), scratch_(kWriteInPlace ? 0 : (codec.value_bytes() + 7) / 8) {}
+  // Who gives a new entry its first bytes: the codec's Init, before apply, or apply itself.
+  enum class NewEntries { kInitialised, kLeftToApply };
+
+  EntryWriter(const EntryCodec& codec, TableStorage* storage, NewEntries new_entries = NewEntries::kInitialised)
+      : codec_(codec),
+        storage_(*storage),
+        initialise_(new_entries == NewEntries::kInitialised),
+        scratch_(kWriteInPlace ? 0 : (codec.value_bytes() + 7) / 8) {}
 
   // Runs apply(value, state, inserted) on the entry of `fid`, which is initialised first where it is absent; `update_ts`
   // is read after apply, which may change it. Returns false, without calling apply, if the filter did not admit it.
@@ -83,9 +89,9 @@ class EntryWriter {
   }
 
   // Writes a batch: apply(i, value, state, inserted) for every fid that has or gets an entry. fetch(i) comes some keys
-  // before it, to prefetch what apply reads.
+  // before it, to prefetch what apply reads. `update_ts` is read after each apply, which may change it.
   template <typename Fetch, typename Apply>
-  void WriteEach(const Batch& batch, uint32_t update_ts, AdmissionFilter* filter, Fetch fetch, Apply apply) {
+  void WriteEach(const Batch& batch, const uint32_t& update_ts, AdmissionFilter* filter, Fetch fetch, Apply apply) {
     const int64_t piece = kWrittenTogether * batch.num_parts;
     for (int64_t begin = 0; begin < batch.n; begin += piece) {
       const uint64_t shards = ListKeys(batch, begin, std::min(begin + piece, batch.n));
@@ -129,7 +135,7 @@ class EntryWriter {
 
   // Requires: the shards of keys_ are held.
   template <typename Fetch, typename Apply>
-  void WriteKeys(const Batch& batch, uint32_t update_ts, AdmissionFilter* filter, Fetch& fetch, Apply& apply) {
+  void WriteKeys(const Batch& batch, const uint32_t& update_ts, AdmissionFilter* filter, Fetch& fetch, Apply& apply) {
     const auto n = static_cast<int64_t>(keys_.size());
     Ahead ring[kRing];
     const auto bring_near = [&](int64_t i) {
@@ -216,7 +222,7 @@ class EntryWriter {
       const EntrySlab::Entry entry = storage_.slab().Find(number);
       char* state = entry.bytes + codec_.value_bytes();
       ChangeShared(entry.bytes, scratch(), codec_.value_bytes(), [&](char* value) {
-        codec_.Init(fid, value, state);
+        if (initialise_) codec_.Init(fid, value, state);
         apply(value, state, true);
       });
       entry.stamp->store(update_ts, std::memory_order_relaxed);
@@ -236,6 +242,7 @@ class EntryWriter {
 
   const EntryCodec& codec_;
   TableStorage& storage_;
+  const bool initialise_;
   std::vector<Key> keys_;
   std::vector<uint64_t> scratch_;  // a private copy of an entry's value bytes, where entries are not changed in place
 };

@@ -5,7 +5,6 @@
 #include <limits>
 #include <mutex>
 
-#include "cc/hash_table/entry_dump.h"
 #include "cc/hash_table/hashing.h"
 
 namespace monolith {
@@ -57,10 +56,7 @@ class Scanner {
   }
 
   std::string Serialize(const Copied& entry) const {
-    std::string serialized;
-    EntryDumpWriter(&serialized).WriteFid(entry.fid);
-    codec_.Save(entry.bytes.data(), entry.bytes.data() + codec_.value_bytes(), entry.stamp, &serialized);
-    return serialized;
+    return codec_.Saved(entry.fid, entry.bytes.data(), entry.bytes.data() + codec_.value_bytes(), entry.stamp);
   }
 
  private:

@@ -20,6 +20,15 @@ inline void PutVarint(std::string* out, uint64_t value) {
   out->push_back(static_cast<char>(value));
 }
 
+// The same into memory that has room for it; returns the end.
+inline char* PutVarint(char* at, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) *at++ = static_cast<char>(value | 0x80);
+  *at++ = static_cast<char>(value);
+  return at;
+}
+
+constexpr size_t kMostVarint = 10;
+
 inline size_t VarintSize(uint64_t value) {
   size_t size = 1;
   for (; value >= 0x80; value >>= 7) ++size;
@@ -33,6 +42,10 @@ class Reader {
 
   bool Done() const { return at_ == end_; }
   bool Failed() const { return failed_; }
+  // What has not been read.
+  std::string_view Rest() const { return {at_, static_cast<size_t>(end_ - at_)}; }
+  // Passes over bytes. Requires: Rest() has so many.
+  void Pass(size_t bytes) { at_ += bytes; }
 
   bool Next(int* field, Type* type) {
     uint64_t tag;

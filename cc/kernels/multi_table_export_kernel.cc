@@ -121,11 +121,11 @@ class MultiTableImportOp : public OpKernel {
   }
 
   static void AddAll(const tstring* entries, int64_t count, RestoreBatch* batch) {
-    std::vector<std::string> serialized;
+    std::vector<std::string_view> serialized;
     for (int64_t i = 0; i < count; ++i) {
-      serialized.emplace_back(entries[i]);
+      serialized.emplace_back(entries[i].data(), entries[i].size());
       if (serialized.size() == kEntriesPerBatch || i + 1 == count) {
-        batch->Add(serialized, 0, 1);
+        batch->Add(serialized.data(), serialized.size(), 0, 1);
         serialized.clear();
       }
     }

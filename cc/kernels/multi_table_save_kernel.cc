@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <memory>
 #include <set>
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -39,29 +40,16 @@ class MultiTableSaveOp : public TableFileOp<MultiTableResource> {
       writers.push_back(std::make_unique<ShardWriter>(env, basename, i, num_shards));
     }
     TF_RETURN_IF_ERROR(RunOnThreads(env, num_shards, [&](int i) {
-      return writers[i]->Write([&](const ShardWriter::Append& append, std::vector<TableCount>* counts) {
-        return WriteEntries(*tables, locked, i, num_shards, append, counts);
+      return writers[i]->Write([&](FrameBuffer* frames, std::vector<TableCount>* counts) {
+        for (int t = 0; t < tables->num_tables(); ++t) {
+          const ExpireConfig& expire = settings_.expire ? *settings_.expire : tables->table(t).config().expire;
+          counts->push_back({tables->name(t), locked[t]->Save(i, num_shards, expire, frames)});
+        }
       });
     }));
     locked.clear();  // the cut is on disk; writers may go on
     for (auto& writer : writers) TF_RETURN_IF_ERROR(writer->Commit());
     return RemoveOtherShards(env, basename, num_shards);
-  }
-
-  absl::Status WriteEntries(const MultiTable& tables,
-                            const std::vector<std::unique_ptr<EmbeddingTable::Locked>>& locked, int shard,
-                            int num_shards, const ShardWriter::Append& append, std::vector<TableCount>* counts) const {
-    absl::Status status;
-    for (int t = 0; t < tables.num_tables() && status.ok(); ++t) {
-      counts->push_back({tables.name(t), 0});
-      const ExpireConfig& expire = settings_.expire ? *settings_.expire : tables.table(t).config().expire;
-      locked[t]->ForEach(shard, num_shards, expire, [&](int64_t, const std::string& entry) {
-        ++counts->back().num_entries;
-        status = append(entry);
-        return status.ok();
-      });
-    }
-    return status;
   }
 
   SaveSettings settings_;
@@ -146,10 +134,11 @@ class MultiTableRestoreOp : public TableFileOp<MultiTableResource> {
 
   absl::Status ReadInto(Env* env, const MultiTable& tables, const Shard& shard,
                         const std::vector<std::unique_ptr<RestoreBatch>>& batches) const {
-    return ReadShard(env, shard.data, shard.counts, [&](int index, const std::vector<std::string>& records) {
+    return ReadShard(env, shard.data, shard.counts, [&](int index, const std::vector<std::string_view>& records) {
       const int t = tables.IndexOf(shard.counts[index].table);
       if (t < 0) return absl::OkStatus();
-      const absl::Status added = ToStatus([&] { batches[t]->Add(records, settings_.shard, settings_.num_shards); });
+      const absl::Status added =
+          ToStatus([&] { batches[t]->Add(records.data(), records.size(), settings_.shard, settings_.num_shards); });
       return added.ok() ? added : absl::Status(added.code(), absl::StrCat(shard.data, ": ", added.message()));
     });
   }

@@ -46,6 +46,14 @@ bool IsEndOfRecords(const absl::Status& read, const ::tensorflow::tstring& recor
   return absl::IsOutOfRange(read) && record.empty();
 }
 
+absl::Status ReadAt(const ::tensorflow::RandomAccessFile& file, uint64_t offset, size_t n, char* buffer,
+                    absl::string_view* read) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // its successor is not in every version that this builds on
+  return file.Read(offset, n, read, buffer);
+#pragma GCC diagnostic pop
+}
+
 std::string TemporaryPath(const std::string& path) {
   return absl::StrCat(path, "-tmp-", ::tensorflow::random::New64());
 }

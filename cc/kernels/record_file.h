@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "tensorflow/core/lib/io/record_reader.h"
 #include "tensorflow/core/lib/io/record_writer.h"
 #include "tensorflow/core/platform/env.h"
@@ -37,6 +38,11 @@ class RecordFile {
 // file after a whole record. TensorFlow's reader reports the same where less than the header of a record follows, and
 // leaves what there is in `record`.
 bool IsEndOfRecords(const absl::Status& read, const ::tensorflow::tstring& record);
+
+// Reads up to `n` bytes at `offset` into `buffer`, or has `read` point to them elsewhere. OutOfRange, with what there was,
+// where the file ends before.
+absl::Status ReadAt(const ::tensorflow::RandomAccessFile& file, uint64_t offset, size_t n, char* buffer,
+                    absl::string_view* read);
 
 // "<path>-tmp-<random number>"
 std::string TemporaryPath(const std::string& path);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cc/data/data_error.h"
+#include "cc/kernels/record_file.h"
 #include "cc/kernels/status_util.h"
 #include "tensorflow/core/platform/file_system.h"
 #include "tensorflow/core/platform/snappy.h"
@@ -24,10 +25,7 @@ class FileSource : public data::ByteSource {
 
   size_t Read(char* out, size_t n) override {
     absl::string_view read;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // its successor is not in every version that this builds on
-    const absl::Status status = file_->Read(at_, n, &read, out);
-#pragma GCC diagnostic pop
+    const absl::Status status = ReadAt(*file_, at_, n, out, &read);
     // At the end of a file, what there was comes with an error.
     if (!status.ok() && !absl::IsOutOfRange(status)) {
       throw DataError(DataError::Code::kDataLoss, path_ + ": reading at offset " + std::to_string(at_) +

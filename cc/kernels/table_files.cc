@@ -7,9 +7,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
 #include "cc/hash_table/shard_files.h"
-#include "cc/hash_table/wire.h"
+#include "cc/kernels/record_blocks.h"
 #include "cc/kernels/record_file.h"
 #include "cc/kernels/status_util.h"
 #include "monolith/native_training/runtime/hash_table/embedding_hash_table.pb.h"
@@ -22,8 +21,7 @@ using ::tensorflow::Env;
 using ::tensorflow::tstring;
 using ::tensorflow::io::SequentialRecordReader;
 
-constexpr size_t kBlockRecords = 512;
-constexpr uint64_t kRecordFraming = 16;  // bytes of lengths and checksums that a record has in its file
+constexpr uint64_t kMostRecords = 8192;  // handed on together
 constexpr const char* kDataCompression = kSnappyCompression;
 
 absl::Status DataLoss(const std::string& path, const std::string& what) {
@@ -31,29 +29,20 @@ absl::Status DataLoss(const std::string& path, const std::string& what) {
       absl::StrCat("the table shard ", path, " is damaged (", what, "); restore from another checkpoint."));
 }
 
-// The bytes that the blocks of a compressed file hold when decompressed: each is a big-endian length and that many bytes,
-// which begin with the length that they have decompressed, as a varint. DataLoss unless the blocks fill the file.
-absl::Status CountDecompressed(Env* env, const std::string& path, const ::tensorflow::RandomAccessFile& file,
-                               uint64_t* decompressed) {
-  constexpr size_t kLength = 4, kLongestVarint = 5;
-  uint64_t size;
-  TF_RETURN_IF_ERROR(env->GetFileSize(path, &size));
-  *decompressed = 0;
-  for (uint64_t at = 0; at < size;) {
-    char scratch[kLength + kLongestVarint];
-    absl::string_view head;
-    const size_t wanted = std::min<uint64_t>(sizeof(scratch), size - at);
-    TF_RETURN_IF_ERROR(file.Read(at, head, absl::MakeSpan(scratch, wanted)));
-    uint64_t block = 0, inside = 0;
-    for (size_t i = 0; i < kLength && i < head.size(); ++i) block = block << 8 | static_cast<uint8_t>(head[i]);
-    if (head.size() <= kLength || block > size - at - kLength ||
-        !wire::Reader(std::string_view(head.data() + kLength, head.size() - kLength)).Varint(&inside)) {
-      return DataLoss(path, absl::StrCat("its last ", size - at, " bytes are no block"));
-    }
-    *decompressed += inside;
-    at += kLength + block;
-  }
-  return absl::OkStatus();
+// Writes a file of the frames that fill(frames) gives.
+absl::Status WriteFrames(Env* env, const std::string& path, const char* compression,
+                         const std::function<void(FrameBuffer*)>& fill) {
+  BlockFile file;
+  TF_RETURN_IF_ERROR(file.Open(env, path, compression));
+  absl::Status status;
+  FrameBuffer frames(BlockFile::kBlockBytes, [&](std::string_view block) {
+    status = file.Append(block);
+    return status.ok();
+  });
+  fill(&frames);
+  frames.Flush();
+  TF_RETURN_IF_ERROR(status);
+  return file.Close();
 }
 
 }  // namespace
@@ -106,14 +95,6 @@ ShardWriter::~ShardWriter() {
   }
 }
 
-absl::Status ShardWriter::WriteData(const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries,
-                                    std::vector<TableCount>* counts) {
-  RecordFile file;
-  TF_RETURN_IF_ERROR(file.Open(env_, data_tmp_, kDataCompression));
-  TF_RETURN_IF_ERROR(entries([&file](const std::string& record) { return file.Append(record); }, counts));
-  return file.Close();
-}
-
 absl::Status ShardWriter::WriteMeta(const std::vector<TableCount>& counts) {
   RecordFile file;
   TF_RETURN_IF_ERROR(file.Open(env_, meta_tmp_, kNoCompression));
@@ -126,9 +107,10 @@ absl::Status ShardWriter::WriteMeta(const std::vector<TableCount>& counts) {
   return file.Close();
 }
 
-absl::Status ShardWriter::Write(const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries) {
+absl::Status ShardWriter::Write(const Entries& entries) {
   std::vector<TableCount> counts;
-  TF_RETURN_IF_ERROR(WriteData(entries, &counts));
+  TF_RETURN_IF_ERROR(
+      WriteFrames(env_, data_tmp_, kDataCompression, [&](FrameBuffer* frames) { entries(frames, &counts); }));
   return WriteMeta(counts);
 }
 
@@ -154,79 +136,49 @@ absl::Status RemoveOtherShards(Env* env, const std::string& basename, int num_sh
 }
 
 absl::Status WriteShards(Env* env, const std::string& basename, int num_shards,
-                         const std::function<absl::Status(int, const ShardWriter::Append&)>& write,
-                         const std::function<void()>& written) {
+                         const std::function<void(int, FrameBuffer*)>& write, const std::function<void()>& written) {
   TemporaryFiles files(env);
   for (int i = 0; i < num_shards; ++i) files.Add(ShardFileName(basename, i, num_shards));
   TF_RETURN_IF_ERROR(RunOnThreads(env, num_shards, [&](int i) {
-    RecordFile file;
-    TF_RETURN_IF_ERROR(file.Open(env, files[i], kNoCompression));
-    TF_RETURN_IF_ERROR(write(i, [&file](const std::string& record) { return file.Append(record); }));
-    return file.Close();
+    return WriteFrames(env, files[i], kNoCompression, [&](FrameBuffer* frames) { write(i, frames); });
   }));
   written();
   TF_RETURN_IF_ERROR(files.Commit());
   return RemoveOtherShards(env, basename, num_shards);
 }
 
-absl::Status ReadRecords(Env* env, const std::string& path,
-                         const std::function<absl::Status(const std::vector<std::string>&)>& on_records) {
-  std::unique_ptr<::tensorflow::RandomAccessFile> file;
-  TF_RETURN_IF_ERROR(env->NewRandomAccessFile(path, &file));
-  SequentialRecordReader reader(file.get(), ReaderOptions(kNoCompression));
-  std::vector<std::string> block;
-  tstring record;
-  absl::Status read;
-  while (read.ok()) {
-    read = reader.ReadRecord(&record);
-    if (read.ok()) block.emplace_back(record.data(), record.size());
-    if (block.size() == kBlockRecords || (!read.ok() && !block.empty())) {
-      TF_RETURN_IF_ERROR(on_records(block));
-      block.clear();
+absl::Status ReadRecords(Env* env, const std::string& path, const OnRecords& on_records) {
+  RecordBlocks blocks;
+  TF_RETURN_IF_ERROR(blocks.Open(env, path, kNoCompression));
+  std::vector<std::string_view> records;
+  do {
+    const absl::Status read = blocks.Next(kMostRecords, &records);
+    if (!read.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat("the table shard ", path, " is damaged (", read.message(),
+                                                        "); restore from another checkpoint."));
     }
-  }
-  std::string damage(read.message());
-  if (absl::IsOutOfRange(read)) {
-    // The reader takes the beginning of a record's header for the end of the file.
-    uint64_t size;
-    TF_RETURN_IF_ERROR(env->GetFileSize(path, &size));
-    if (reader.TellOffset() == size) return absl::OkStatus();
-    damage = "it ends within a record";
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat("the table shard ", path, " is damaged (", damage, "); restore from another checkpoint."));
+    TF_RETURN_IF_ERROR(on_records(records));
+  } while (!records.empty());
+  return absl::OkStatus();
 }
 
 absl::Status ReadShard(Env* env, const std::string& path, const std::vector<TableCount>& counts,
-                       const std::function<absl::Status(int, const std::vector<std::string>&)>& on_records) {
-  std::unique_ptr<::tensorflow::RandomAccessFile> file;
-  TF_RETURN_IF_ERROR(env->NewRandomAccessFile(path, &file));
-  SequentialRecordReader reader(file.get(), ReaderOptions(kDataCompression));
-  tstring record;
-  uint64_t read_bytes = 0;
+                       const std::function<absl::Status(int, const std::vector<std::string_view>&)>& on_records) {
+  RecordBlocks blocks;
+  TF_RETURN_IF_ERROR(blocks.Open(env, path, kDataCompression));
+  std::vector<std::string_view> records;
   for (size_t t = 0; t < counts.size(); ++t) {
-    std::vector<std::string> block;
-    size_t used = 0;  // of the block, whose strings are used again
-    for (uint64_t i = 0; i < counts[t].num_entries; ++i) {
-      const absl::Status read = reader.ReadRecord(&record);
-      if (!read.ok()) {
+    for (uint64_t i = 0; i < counts[t].num_entries; i += records.size()) {
+      const absl::Status read = blocks.Next(std::min(kMostRecords, counts[t].num_entries - i), &records);
+      if (!read.ok() || records.empty()) {
         return DataLoss(path, absl::StrCat("record ", i, " of ", counts[t].num_entries, " of table '", counts[t].table,
-                                           "': ", read.message()));
+                                           "': ", read.ok() ? "the file ends before it" : read.message()));
       }
-      read_bytes += kRecordFraming + record.size();
-      if (used == block.size()) block.emplace_back();
-      block[used++].assign(record.data(), record.size());
-      if (used == kBlockRecords || i + 1 == counts[t].num_entries) {
-        block.resize(used);
-        TF_RETURN_IF_ERROR(on_records(static_cast<int>(t), block));
-        used = 0;
-      }
+      TF_RETURN_IF_ERROR(on_records(static_cast<int>(t), records));
     }
   }
-  // The reader takes the end of the file for its own where a record or a block has only begun, so bytes are counted.
-  uint64_t bytes;
-  TF_RETURN_IF_ERROR(CountDecompressed(env, path, *file, &bytes));
-  return bytes == read_bytes ? absl::OkStatus() : DataLoss(path, "it goes on after the last record");
+  const absl::Status end = blocks.CheckEnd();
+  return end.ok() ? end : DataLoss(path, std::string(end.message()));
 }
 
 }  // namespace monolith

@@ -6,9 +6,11 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "cc/hash_table/record_frames.h"
 #include "tensorflow/core/platform/env.h"
 
 namespace monolith {
@@ -26,8 +28,7 @@ absl::Status FindShardFiles(::tensorflow::Env* env, const std::string& basename,
 // Reads a metadata file; DataLoss naming the file if it is damaged.
 absl::Status ReadMetadata(::tensorflow::Env* env, const std::string& path, std::vector<TableCount>* counts);
 
-// Writes one shard: `write_entries` is given a function that appends a record of the table whose turn it is, and fills
-// in how many each table has. Nothing but <path>-tmp-... exists until Commit.
+// Writes one shard. Nothing but <path>-tmp-... exists until Commit.
 class ShardWriter {
  public:
   ShardWriter(::tensorflow::Env* env, const std::string& basename, int shard, int num_shards);
@@ -35,14 +36,13 @@ class ShardWriter {
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
 
-  using Append = std::function<absl::Status(const std::string& record)>;
-  absl::Status Write(const std::function<absl::Status(const Append& append, std::vector<TableCount>* counts)>& entries);
+  // entries(frames, counts) puts the records of one table after another into `frames`, and how many each has into `counts`.
+  using Entries = std::function<void(FrameBuffer* frames, std::vector<TableCount>* counts)>;
+  absl::Status Write(const Entries& entries);
   // Gives the files their names.
   absl::Status Commit();
 
  private:
-  absl::Status WriteData(const std::function<absl::Status(const Append&, std::vector<TableCount>*)>& entries,
-                         std::vector<TableCount>* counts);
   absl::Status WriteMeta(const std::vector<TableCount>& counts);
 
   ::tensorflow::Env* const env_;
@@ -52,22 +52,23 @@ class ShardWriter {
 // Removes files of `basename` (data and metadata) that belong to a save with another number of shards.
 absl::Status RemoveOtherShards(::tensorflow::Env* env, const std::string& basename, int num_shards);
 
-// Writes <basename>-ddddd-of-ddddd, a file of one table for every shard; write(shard, append) appends its records. Calls
+// Writes <basename>-ddddd-of-ddddd, a file of one table for every shard; write(shard, frames) gives its records. Calls
 // `written` once all is on disk, before the files get their names; files of a save with another number of shards go.
 absl::Status WriteShards(::tensorflow::Env* env, const std::string& basename, int num_shards,
-                         const std::function<absl::Status(int shard, const ShardWriter::Append& append)>& write,
+                         const std::function<void(int shard, FrameBuffer* frames)>& write,
                          const std::function<void()>& written);
 
-// Calls on_records(records) with blocks of records of a file of one table; FailedPrecondition naming the file if one is
-// damaged.
-absl::Status ReadRecords(::tensorflow::Env* env, const std::string& path,
-                         const std::function<absl::Status(const std::vector<std::string>& records)>& on_records);
+// Records that were read together, as views that hold until the call returns.
+using OnRecords = std::function<absl::Status(const std::vector<std::string_view>& records)>;
 
-// Calls on_records(table, records) with blocks of records of a data file; DataLoss naming the file if a record is
-// damaged, or if there are fewer or more records than `counts` says.
+// Calls on_records(records) with the records of a file of one table; FailedPrecondition naming the file if one is damaged.
+absl::Status ReadRecords(::tensorflow::Env* env, const std::string& path, const OnRecords& on_records);
+
+// Calls on_records(table, records) with the records of a data file; DataLoss naming the file if a record is damaged, or if
+// there are fewer or more records than `counts` says.
 absl::Status ReadShard(
     ::tensorflow::Env* env, const std::string& path, const std::vector<TableCount>& counts,
-    const std::function<absl::Status(int index, const std::vector<std::string>& records)>& on_records);
+    const std::function<absl::Status(int index, const std::vector<std::string_view>& records)>& on_records);
 
 }  // namespace monolith
 

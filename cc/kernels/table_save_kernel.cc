@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -40,14 +41,7 @@ class SaveOp : public TableFileOp<TableResource> {
     const ExpireConfig& expire = settings_.expire ? *settings_.expire : table.config().expire;
     return WriteShards(
         env, basenames[0], num_shards,
-        [&](int shard, const ShardWriter::Append& append) {
-          absl::Status status;
-          locked->ForEach(shard, num_shards, expire, [&](int64_t, const std::string& entry) {
-            status = append(entry);
-            return status.ok();
-          });
-          return status;
-        },
+        [&](int shard, FrameBuffer* frames) { locked->Save(shard, num_shards, expire, frames); },
         [&] { locked.reset(); });
   }
 
@@ -70,8 +64,9 @@ class RestoreOp : public TableFileOp<TableResource> {
     }
     std::unique_ptr<RestoreBatch> batch = resource->table().StartRestore();
     TF_RETURN_IF_ERROR(RunOnThreads(env, static_cast<int>(files.size()), [&](int i) {
-      return ReadRecords(env, files[i], [&](const std::vector<std::string>& records) {
-        const absl::Status added = ToStatus([&] { batch->Add(records, settings_.shard, settings_.num_shards); });
+      return ReadRecords(env, files[i], [&](const std::vector<std::string_view>& records) {
+        const absl::Status added =
+            ToStatus([&] { batch->Add(records.data(), records.size(), settings_.shard, settings_.num_shards); });
         return added.ok() ? added : absl::Status(added.code(), absl::StrCat(files[i], ": ", added.message()));
       });
     }));

@@ -77,7 +77,8 @@ void MapTable::Optimize(int64_t fid, const std::vector<float>& gradient, const s
   Entry* entry = ToWrite(fid, update_ts, admitted);
   if (entry == nullptr) return;
   for (size_t i = 0, at = 0; i < optimizers_.size(); at += kind_.config.slices[i++].dim) {
-    optimizers_[i]->Step(&entry->kept[at], entry->states[i].data(), &gradient[at], {rates[i], global_step});
+    const std::vector<float> own = kind_.PassedBack(entry->kept, gradient);
+    optimizers_[i]->Step(&entry->kept[at], entry->states[i].data(), &own[at], {rates[i], global_step});
   }
 }
 

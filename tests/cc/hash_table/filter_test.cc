@@ -313,7 +313,9 @@ std::vector<int64_t> DistinctFids(int64_t capacity, int split_num, int64_t n) {
 
 TEST(FilterConcurrencyTest, EveryFidOfOneThreadIsCountedExactlyWhileTheHeadMoves) {
   // The head moves many times, but never so far between two rounds that a fid is forgotten. In no split do two of the
-  // fids look alike, whatever their order: no two of them have the same signature and overlapping windows.
+  // fids look alike, whatever their order: no two of them have the same signature and overlapping windows. Whether a fid's
+  // windows in both splits at the head are full does depend on the order. Then, seldom, the answer is 15, which no other
+  // is, and the filter counts a failure instead of the fid.
   constexpr int kThreads = 4;
   constexpr int kRounds = 7;
   const int64_t num_fids = kSanitized ? 2000 : 8000;
@@ -331,14 +333,34 @@ TEST(FilterConcurrencyTest, EveryFidOfOneThreadIsCountedExactlyWhileTheHeadMoves
     fids.push_back(fid);
   }
   SlidingFilter filter(capacity, 10, Thresholds(0));
+  std::vector<int> counts(fids.size(), 0);  // each written by the thread that has the fid
+  std::atomic<uint64_t> failures{0};
   for (int round = 0; round < kRounds; ++round) {
     RunThreads(kThreads, [&](int thread) {
-      for (size_t i = thread; i < fids.size(); i += kThreads) ASSERT_EQ(filter.Add(fids[i], 2), 2 * round) << fids[i];
+      for (size_t i = thread; i < fids.size(); i += kThreads) {
+        const int seen = filter.Add(fids[i], 2);
+        if (seen == kMaxFilterCount) {
+          ++failures;
+          continue;
+        }
+        ASSERT_EQ(seen, counts[i]) << fids[i];
+        counts[i] += 2;
+      }
     });
   }
-  for (int64_t fid : fids) ASSERT_EQ(filter.Get(fid), 2 * kRounds) << fid;
+  int unreadable = 0;
+  for (size_t i = 0; i < fids.size(); ++i) {
+    const int seen = filter.Get(fids[i]);
+    if (seen == kMaxFilterCount) {
+      ++unreadable;
+    } else {
+      ASSERT_EQ(seen, counts[i]) << fids[i];
+    }
+  }
   EXPECT_GE(MetaOf(filter).filter.head_increment, 10u);
-  EXPECT_EQ(MetaOf(filter).filter.failure_count, 0u);
+  EXPECT_EQ(MetaOf(filter).filter.failure_count, failures.load());
+  EXPECT_LE(failures.load(), fids.size() / 200);
+  EXPECT_LE(unreadable, static_cast<int>(fids.size() / 200));
 }
 
 TEST(FilterConcurrencyTest, OneFidOfAllThreadsIsCountedExactly) {

@@ -18,6 +18,7 @@ namespace testing {
 constexpr int kKindDim = 5;
 constexpr float kGridRange = 64;  // of the fixed_r8 slices
 constexpr float kAmplitude = 2;   // of the one_bit slices
+constexpr float kSlope = 0.125f;  // of the one_bit slices that train: their first and last scale
 
 struct TableKind {
   std::string name;
@@ -25,6 +26,8 @@ struct TableKind {
   // What column d keeps of a value that is written to it, and what a lookup gives of what is kept.
   float (*stored)(int d, float x);
   float (*read)(int d, float kept);
+  // What a gradient with respect to what was read is with respect to what is kept; null: the same.
+  float (*passed_back)(float kept, float gradient) = nullptr;
 
   bool trains() const { return config.entry_type == TableConfig::EntryType::kTraining; }
   std::vector<float> Stored(std::vector<float> row) const {
@@ -34,6 +37,11 @@ struct TableKind {
   std::vector<float> Read(std::vector<float> row) const {
     for (size_t d = 0; d < row.size(); ++d) row[d] = read(static_cast<int>(d % kKindDim), row[d]);
     return row;
+  }
+  std::vector<float> PassedBack(const std::vector<float>& kept, std::vector<float> gradient) const {
+    if (passed_back == nullptr) return gradient;
+    for (size_t d = 0; d < gradient.size(); ++d) gradient[d] = passed_back(kept[d], gradient[d]);
+    return gradient;
   }
 };
 
@@ -52,6 +60,13 @@ inline float OnGrid(int, float x) {
 // The several-slices table has its middle slice, columns 1 and 2, read from the grid.
 inline float MiddleOnGrid(int d, float x) { return d == 1 || d == 2 ? OnGrid(d, x) : x; }
 
+// Training anticipates the sign by a tanh.
+inline float AsTanh(int, float x) { return kAmplitude * std::tanh(kSlope * x); }
+inline float ThroughTanh(float x, float gradient) {
+  const float hyperbolic = std::tanh(kSlope * x);
+  return kAmplitude * kSlope * (1 - hyperbolic * hyperbolic) * gradient;
+}
+
 inline SliceConfig KindSlice(int dim, const std::string& optimizer, const CompressorConfig& compressor) {
   SliceConfig slice = DefaultSlice(dim, optimizer);
   slice.compressor = compressor;
@@ -61,6 +76,7 @@ inline SliceConfig KindSlice(int dim, const std::string& optimizer, const Compre
 inline std::vector<TableKind> AllTableKinds() {
   const CompressorConfig fp32{"fp32", 0, 0, 0, 0, 0}, fp16{"fp16", 0, 0, 0, 0, 0};
   const CompressorConfig grid{"fixed_r8", kGridRange, 0, 0, 0, 0}, sign{"one_bit", 0, 200, 1, 10000, kAmplitude};
+  const CompressorConfig slope{"one_bit", 0, 200, kSlope, kSlope, kAmplitude};
   const auto serving = [](const CompressorConfig& compressor) {
     return ServingConfig({KindSlice(2, "sgd", compressor), KindSlice(3, "sgd", compressor)});
   };
@@ -77,6 +93,8 @@ inline std::vector<TableKind> AllTableKinds() {
       {"ServingFixedR8", serving(grid), OnGrid, AsIs},
       {"ServingOneBit", serving(sign), AsSign, AsIs},
       {"ServingSkipZero", skip_zero, AsIs, AsIs},
+      {"TrainingOneBit", MakeConfig({KindSlice(2, "adagrad", slope), KindSlice(3, "adam", slope)}), AsIs, AsTanh,
+       ThroughTanh},
   };
 }
 
