@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cc/layers/max_pooling.h"
-
 #include <algorithm>
 #include <vector>
 
 #include "cc/kernels/layer_inputs.h"
 #include "cc/kernels/run_units.h"
+#include "cc/layers/max_pooling.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
 namespace monolith {
