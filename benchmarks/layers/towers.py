@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.layers.registry import DIM, FIELDS, WIDTH, arrays, case, dense
 
+from monolith.core.mixed_emb_op_comb_nws import MixedEmbedOpComb
 from monolith.native_training import layers
 from monolith.native_training.layers import norms
 
@@ -118,6 +119,42 @@ def _snr_trans(inputs, weights):
 def _snr_aver(inputs, weights):
   gates = _routes(weights)
   return [tf.add_n([gates[i][j] * x for i, x in enumerate(inputs)]) for j in range(_TASKS)]
+
+
+class _GradNorm(tf.keras.layers.Layer):
+  """GradNorm of two sums, whose gradients by what they share come in."""
+
+  def __init__(self):
+    super().__init__()
+    self.norm = norms.GradNorm(["a", "b"])
+
+  def call(self, inputs):
+    a, b, of_a, of_b = inputs
+    return tf.stack(self.norm([tf.reduce_sum(a), tf.reduce_sum(b)], gradients=[[of_a], [of_b]]))
+
+
+@case("grad_norm", lambda batch: arrays(batch, *[(WIDTH,)] * 4), _GradNorm)
+def _grad_norm(inputs, weights):
+  gates = tf.unstack(tf.nn.softmax(weights[0]))
+  weighed = [w * tf.norm(tf.stop_gradient(g)) for w, g in zip(gates, inputs[2:], strict=True)]
+  balance = tf.add_n([tf.square(n - tf.add_n(weighed) / 2) for n in weighed])
+  total = tf.add_n([tf.stop_gradient(w) * tf.reduce_sum(x) for w, x in zip(gates, inputs[:2], strict=True)])
+  return tf.stack([balance, total])
+
+
+def _mixed_embedding() -> MixedEmbedOpComb:
+  # A single choice a slot: the draw, which costs the same for more, has one outcome.
+  return MixedEmbedOpComb([str(i) for i in range(FIELDS)], [[DIM]] * FIELDS, warmup_steps=0, pretraining_steps=0)
+
+
+@case("mixed_embedding", _rows, _mixed_embedding)
+def _mixed_embedding_slots(inputs, weights):
+  masks = []
+  for logits in tf.split(weights[0], FIELDS):
+    p = tf.nn.softmax(logits)
+    chosen = tf.one_hot(tf.random.categorical([tf.math.log(p)], 1)[0, 0], 1) * (1 + p - tf.stop_gradient(p))
+    masks.append(tf.repeat(chosen, [DIM]))
+  return inputs * tf.concat(masks, axis=0)
 
 
 # Normalization, and single operations.

@@ -109,28 +109,42 @@ struct MultiplyGradientLoop {
 };
 
 constexpr int64_t kMostLanes = 16;
+constexpr int64_t kRowsAtOnce = 8;  // transposed before any is read: a wide load waits for the narrow stores before it
 
 // Inner products are a product of matrices: [L, D] with the right, transposed to [D, R]. R is rounded up to whole
-// registers; what stands in the columns that are too many is not copied.
+// registers. What stands in the columns that are too many is overwritten by the next vector's products where R fits into
+// one register, and else not copied.
 struct DotLoop {
   const FfmShape& shape;
   int64_t num_rows;
   const float* left;
   const float* right;
-  float* transposed;  // scratch, [D, R rounded up], zeros
+  float* transposed;  // scratch, kRowsAtOnce times [D, R rounded up], zeros
   float* products;    // scratch, [L, R rounded up]
   float* output;
 
   template <int kLanes>
   MONOLITH_INLINE void Run() const {
-    const int64_t dim = shape.dim, num_right = shape.num_right;
-    const int64_t padded = (num_right + kLanes - 1) / kLanes * kLanes;
-    float* to = output;
+    const int64_t num_left = shape.num_left, num_right = shape.num_right, width = num_left * num_right;
+    const int64_t padded = (num_right + kLanes - 1) / kLanes * kLanes, size = shape.dim * padded;
     for (int64_t b = 0; b < num_rows; ++b) {
-      Transpose(right + b * shape.right_width(), num_right, dim, transposed, padded);
-      MatMul<kLanes, false>({left + b * shape.left_width(), dim, 1}, {transposed, padded}, shape.num_left, dim, padded,
-                            {products, padded});
-      for (int64_t l = 0; l < shape.num_left; ++l, to += num_right) std::copy_n(products + l * padded, num_right, to);
+      const int64_t i = b % kRowsAtOnce;
+      if (i == 0) TransposeRows(b, padded);
+      // The last row's surplus would go beyond the output.
+      const bool in_place = padded == kLanes && b + 1 < num_rows && width >= kLanes;
+      const Rows<float> to = in_place ? Rows<float>{output + b * width, num_right} : Rows<float>{products, padded};
+      MatMul<kLanes, false>({left + b * shape.left_width(), shape.dim, 1}, {transposed + i * size, padded}, num_left,
+                            shape.dim, padded, to);
+      for (int64_t l = 0; l < num_left && !in_place; ++l) {
+        std::copy_n(products + l * padded, num_right, output + b * width + l * num_right);
+      }
+    }
+  }
+
+  MONOLITH_INLINE void TransposeRows(int64_t begin, int64_t padded) const {
+    const int64_t end = std::min(begin + kRowsAtOnce, num_rows), dim = shape.dim;
+    for (int64_t b = begin; b < end; ++b) {
+      Transpose(right + b * shape.right_width(), shape.num_right, dim, transposed + (b - begin) * dim * padded, padded);
     }
   }
 };
@@ -166,7 +180,7 @@ void Ffm(FfmKind kind, const FfmShape& shape, int64_t num_rows, const float* lef
     return;
   }
   const int64_t padded = shape.num_right + kMostLanes;
-  std::vector<float> transposed(shape.dim * padded), products(shape.num_left * padded);
+  std::vector<float> transposed(kRowsAtOnce * shape.dim * padded), products(shape.num_left * padded);
   RunVectorised(DotLoop{shape, num_rows, left, right, transposed.data(), products.data(), output});
 }
 

@@ -129,6 +129,14 @@ Status InteractGradShape(InferenceContext* c) {
   return absl::OkStatus();
 }
 
+// The inputs' shapes, where grad and output tell of them too.
+Status MaxPoolingGradShape(InferenceContext* c) {
+  ShapeHandle all = c->input(0);
+  for (int i = 1; i < c->num_inputs(); ++i) TF_RETURN_IF_ERROR(c->Merge(all, c->input(i), &all));
+  for (int i = 0; i < c->num_outputs(); ++i) c->set_output(i, all);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 REGISTER_OP("FFM")
@@ -240,6 +248,23 @@ kernel: [H * m, N], as given to MonolithInteract.
 x_grad: like x.
 x0_grad: like x0.
 kernel_grad: like kernel.
+)doc");
+
+REGISTER_OP("MonolithMaxPoolingGrad")
+    .Input("grad: float")
+    .Input("output: float")
+    .Input("inputs: N * float")
+    .Output("input_grads: N * float")
+    .Attr("N: int >= 1")
+    .SetShapeFn(MaxPoolingGradShape)
+    .Doc(R"doc(
+Gradient of the largest of N tensors, element by element. The first of equals gets it.
+
+grad: any shape.
+output: the largest elements, like grad.
+inputs: the tensors, each like grad.
+input_grads: grad where an input is the first that is not below output, 0 elsewhere.
+N: how many tensors.
 )doc");
 
 REGISTER_OP("MonolithFidCounter")

@@ -16,13 +16,19 @@ def _row(forward: float, both: float, checksum: float = 5.0) -> dict[str, float]
 
 @pytest.mark.parametrize("case", registry.CASES)
 def test_layers_and_compositions_agree(case):
-  rows = {peer: speed.summarise(worker.measure(case, peer, 3, 1)) for peer in worker.PEERS}
+  rows = {peer: worker.weigh(case, peer, 3) for peer in worker.PEERS}
   speed.check_sums(rows)
   assert rows["ours"]["checksum"] > 0
 
 
+def test_both_are_timed():
+  times = worker.time_in_turns("add_bias", 3, 4)
+  assert set(times) == set(worker.PEERS)
+  assert all(len(seconds) == 4 and min(seconds) > 0 for passes in times.values() for seconds in passes.values())
+
+
 def test_summary_takes_medians():
-  row = speed.summarise({"forward": [3e-3, 9e-3, 4e-3], "both": [5e-3], "peak": 2**21, "checksum": 7.0})
+  row = speed.summarise({"forward": [3e-3, 9e-3, 4e-3], "both": [5e-3]}, {"peak": 2**21, "checksum": 7.0})
   assert row == pytest.approx({"forward": 4.0, "both": 5.0, "peak": 2.0, "checksum": 7.0})
 
 
@@ -32,6 +38,9 @@ def test_verdicts():
   assert line.split("|")[1].split() == ["1.00", "3.00", "3.00"] and line.endswith("target 2: met")
   assert speed.row_line("x", rows, 2.5).endswith("target 2.5: MISSED")
   assert "target" not in speed.row_line("x", rows, None)
+  assert "SLOW" not in line
+  slow = {"ours": _row(1.06, 2.0), "composition": _row(1.0, 2.0)}
+  assert speed.row_line("x", slow, None).endswith("SLOW: forward")
   assert len(speed.header_line().split("|")) == len(line.split("|"))
 
 

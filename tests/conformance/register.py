@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from conformance.cases import Input, activation, initializer, layer, loss, optimizer
 
+from monolith.core import mixed_emb_op_comb_nws as mixed
 from monolith.native_training import entry
 from monolith.native_training import layers
 from monolith.native_training.layers import norms
@@ -191,6 +192,32 @@ layer(
 layer("SeNet", lambda: layers.SeNet(5, 4), (4, 5, 3))
 layer("SeNet-list", lambda: layers.SeNet(3, 4, on_gpu=True, out_type=None), [(4, 3), (4, 2), (4, 1)], slow=True)
 layer("SeNet-means", lambda: layers.SeNet(2, None), [(4, 3), (4, 2)])
+
+# Search for widths. These layers of `core` are made by their constructors alone, not by params.
+layer(
+  "MixedEmbedOpComb",
+  lambda: mixed.MixedEmbedOpComb(["a", "b"], [[0, 2], [1, 3]], warmup_steps=0, pretraining_steps=10),
+  (4, 6),
+  random=True,
+  mixes_rows=True,
+  skip=["params_round_trip"],
+)
+# One choice leaves nothing to learn about it. A name is among the outputs, which is no tensor.
+layer(
+  "MixedEmbedOpComb-teacher",
+  lambda: mixed.MixedEmbedOpComb(["a", "b"], [[2], [4]], 0, 10, [3, 2], distillation_mask=True),
+  [(4, 6), (4, 5)],
+  call=lambda mix, i: list(mix(i)[:2]),
+  mixes_rows=True,
+  no_gradient=["arch_embedding_weights"],
+  skip=["params_round_trip", "keras_model_round_trip", "output_shape_is_inferred"],
+)
+layer(
+  "TeacherEmbeddingTransform",
+  lambda: mixed.TeacherEmbeddingTransform([3, 1], [2, 4]),
+  (4, 6),
+  skip=["params_round_trip"],
+)
 
 # Activations.
 activation("relu")

@@ -8,6 +8,7 @@ import pkgutil
 from conformance import cases
 from conformance import register
 
+from monolith import core
 from monolith.native_training import entry
 from monolith.native_training import layers
 from monolith.native_training import losses
@@ -26,9 +27,10 @@ def _modules(package):
 
 
 def _own_layers():
-  """Names of layer classes that the package exports or defines in a public module, without Keras' own."""
+  """Names of layer classes that the package or `core` exports or defines in a public module, without Keras' own."""
   exported = {v for n in layers.__all__ if isinstance(v := getattr(layers, n), type)}
-  defined = {v for m in _modules(layers) for v in vars(m).values() if isinstance(v, type)}
+  modules = [*_modules(layers), *_modules(core)]
+  defined = {v for m in modules for v in vars(m).values() if isinstance(v, type)}
   ours = {
     c for c in exported | defined if issubclass(c, tf.keras.layers.Layer) and c.__module__.startswith("monolith.")
   }

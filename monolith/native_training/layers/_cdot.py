@@ -18,8 +18,9 @@ class CDot(tf.keras.layers.Layer):
   """Inner products of n features with p mixtures of them, where an MLP sees the mixtures first.
 
   With X the input and C the MLP's output for `flatten(Xᵀ · project_weight)`: `concat([flatten(X · C), flatten(C)])`,
-  where the first C is read as `[B, k, p]`. It compresses the inner products of DLRM (Naumov et al., 2019,
-  https://arxiv.org/abs/1906.00091), with a learned tower in between.
+  where the first C is read as `[B, k, p]`. DLRM (Naumov et al., 2019, https://arxiv.org/abs/1906.00091) has all inner
+  products `X · Xᵀ`, n² of them; here n features meet p mixtures, and the tower between is what a paper does not have:
+  without it, with C = Xᵀ · project_weight, the first part is `X · Xᵀ · project_weight`, DLRM's products compressed.
 
   Input shape: float `[B, n, k]`.
   Output shape: float `[B, n * p + k * p]`.

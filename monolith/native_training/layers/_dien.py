@@ -9,25 +9,24 @@ import tensorflow as tf
 
 from monolith.core.keras_params import with_params
 from monolith.native_training.layers import _keras
-from monolith.native_training.layers._recurrence import scan
+from monolith.native_training.layers._recurrence import project_all, scan
 from monolith.native_training.layers._input_shapes import query_and_keys
 from monolith.native_training.layers.agru import AGRUCell
 
 
-def gru_update(projected: tf.Tensor, state: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor, activation: Any) -> Any:
+def gru_update(parts: list[tf.Tensor], state: tf.Tensor, recurrent: Any, biases: Any, activation: Any) -> tf.Tensor:
   """Returns the new state of Keras' GRU with `reset_after`.
 
   Args:
-    projected: float `[B, 3 * units]`, the input's part of update gate, reset gate and candidate, with its bias.
+    parts: the input's parts of update gate, reset gate and candidate, with their biases; float `[B, units]` each.
     state: float `[B, units]`.
-    recurrent: kernel `[units, 3 * units]` of the state's part.
-    bias: its bias `[3 * units]`.
+    recurrent: kernels `[units, units]` of the state's three parts.
+    biases: theirs, `[units]` each.
     activation: function of the candidate.
   """
-  of_input = tf.split(projected, 3, axis=-1)
-  of_state = tf.split(tf.nn.bias_add(tf.matmul(state, recurrent), bias), 3, axis=-1)
-  update, reset = tf.sigmoid(of_input[0] + of_state[0]), tf.sigmoid(of_input[1] + of_state[1])
-  candidate = activation(of_input[2] + reset * of_state[2])
+  of_state = [tf.nn.bias_add(tf.matmul(state, kernel), bias) for kernel, bias in zip(recurrent, biases, strict=True)]
+  update, reset = tf.sigmoid(parts[0] + of_state[0]), tf.sigmoid(parts[1] + of_state[1])
+  candidate = activation(parts[2] + reset * of_state[2])
   return candidate + update * (state - candidate)
 
 
@@ -119,10 +118,10 @@ class DIEN(tf.keras.layers.Layer):
     start = self.augru_cell.get_initial_state(keys)
     interests = self._interests(tf.transpose(keys, [1, 0, 2]), start)
     scores = self._scores(queries, interests)
-    step = self.augru_cell.recurrence()
+    project, step = self.augru_cell.gates(scored=True)
     _, state = scan(
-      lambda at, old: step(at[0], old, at[1]),
-      [self.augru_cell.project(interests), scores[:, :, tf.newaxis]],
+      lambda at, old: step(at[:-1], old, at[-1]),
+      [*project(interests), scores[:, :, tf.newaxis]],
       start,
       keep_outputs=False,
     )
@@ -131,11 +130,12 @@ class DIEN(tf.keras.layers.Layer):
   def _interests(self, keys: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     """Returns the states of the first GRU `[T, B, num_units]` for keys `[T, B, in]`."""
     cell, dtype = self.gru_cell, keys.dtype
-    kernel, recurrent, bias = (tf.cast(w, dtype) for w in (cell.kernel, cell.recurrent_kernel, cell.bias))
-    of_state = bias[1]
+    weights = [cell.kernel, cell.bias[0], cell.recurrent_kernel, cell.bias[1]]
+    # Gate by gate: to split the states' products at every step would cost as much as they do.
+    kernels, biases, recurrent, of_state = (tf.split(tf.cast(w, dtype), 3, axis=-1) for w in weights)
     interests, _ = scan(
-      lambda at, old: gru_update(at[0], old, recurrent, of_state, self.activation),
-      [tf.tensordot(keys, kernel, [[-1], [0]]) + bias[0]],
+      lambda at, old: gru_update(at, old, recurrent, of_state, self.activation),
+      [project_all(keys, kernel, bias) for kernel, bias in zip(kernels, biases, strict=True)],
       start,
     )
     return interests

@@ -33,7 +33,8 @@ class iRazor(tf.keras.layers.Layer):
 
   Source: Yao et al., 2022 (i-Razor), https://arxiv.org/abs/2204.00281, section 3.2. Each feature has a softmax over the
   choices of `nas_space`; choice i > 0 stands for the columns from `nas_space[i - 1]` to `nas_space[i]`, choice 0 for
-  none. A column is multiplied by the probability of its group.
+  none. A column is multiplied by the probability of its group: the embedding becomes
+  `e ∘ (softmax(nas_weight / t) · masks)`, where row i of `masks` is 1 on the columns of choice i.
 
   Input shape: float `[B, n, D]`, D the last number of `nas_space`.
   Output shape: n features of width D: `[B, n * D]` ('concat'), `[B, n, D]` ('stack') or a list of `[B, D]` (None).

@@ -51,9 +51,13 @@ class LayerNorm(tf.keras.layers.Layer):
     super().build(input_shape)
 
   def call(self, inputs: tf.Tensor) -> tf.Tensor:
-    mean, variance = tf.nn.moments(inputs, axes=[-1], keepdims=True)
-    beta, gamma = tf.cast(self.beta, inputs.dtype), tf.cast(self.gamma, inputs.dtype)
-    return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, _EPSILON)
+    # Sums of half precision would lose what they are about.
+    x = tf.cast(inputs, tf.float32) if inputs.dtype.size < 4 else inputs
+    centered = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centered), axis=-1, keepdims=True)
+    # Rows are scaled before gamma comes in: a tensor of both scales would be as large as the input.
+    normalized = centered * tf.math.rsqrt(variance + _EPSILON)
+    return tf.cast(normalized * tf.cast(self.gamma, x.dtype) + tf.cast(self.beta, x.dtype), inputs.dtype)
 
   def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
     return tf.TensorShape(input_shape)

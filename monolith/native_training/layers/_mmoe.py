@@ -79,13 +79,16 @@ def _own(activation: Any) -> Any:
 
 @with_params
 class MMoE(tf.keras.layers.Layer):
-  """Multi-gate mixture of experts (https://doi.org/10.1145/3219819.3220007, section 4.2).
+  """Multi-gate mixture of experts.
+
+  Source: Ma et al., 2018, https://doi.org/10.1145/3219819.3220007, section 4.2: task k's output is
+  `Σ_i g_k(x)_i · expert_i(x)` with `g_k(x) = softmax(x W_k)`. The paper's towers, which come behind it, are the caller's.
 
   Each expert is an `MLP` of the input; each task gets the sum of their outputs weighed by its gate, a softmax over the
   experts of a linear function of the gate's input. In the gate types 'topk' and 'noise_topk' (after
   https://arxiv.org/abs/1701.06538) a gate keeps only its `top_k` largest weights, scaled to the sum 1, and a loss that
   asks for even use of the experts is in `losses`; the model's author adds it. All experts are computed in any case, so
-  top-k saves no time: it makes experts differ.
+  top-k saves no time: it makes experts differ. Under a mixed policy gates and their loss are computed in float32.
 
   Input is float `[B, in]`, for experts and gates, or a pair of `[B, in]` for the experts and `[B, gate_in]` for the
   gates. The output is a list of num_tasks tensors `[B, D]`, where D is the last width of the experts.
@@ -206,13 +209,17 @@ class MMoE(tf.keras.layers.Layer):
     return tf.transpose(self._gates(gate_input), [0, 2, 1])
 
   def _gates(self, gate_input: tf.Tensor) -> tf.Tensor:
-    """Returns the gates `[B, num_tasks, num_experts]`."""
-    logits = tf.matmul(gate_input, tf.cast(self.gate_weight, gate_input.dtype))
+    """Returns the gates `[B, num_tasks, num_experts]`, in float32 under a mixed policy."""
+    logits = self._wide(tf.matmul(gate_input, tf.cast(self.gate_weight, gate_input.dtype)))
     if self.gate_type == "noise_topk":
-      spread = tf.nn.softplus(tf.matmul(gate_input, tf.cast(self.gate_noise, gate_input.dtype)))
+      spread = tf.nn.softplus(self._wide(tf.matmul(gate_input, tf.cast(self.gate_noise, gate_input.dtype))))
       logits += tf.random.normal(tf.shape(logits), dtype=logits.dtype) * spread
     gates = tf.nn.softmax(tf.reshape(logits, [-1, self.num_tasks, self.num_experts]), axis=-1)
     return gates if self.gate_type == "softmax" else keep_top_k(gates, self.top_k)
+
+  def _wide(self, logits: tf.Tensor) -> tf.Tensor:
+    """Returns logits in the dtype of the weights: a softmax, or a sum over a batch, loses too much in half precision."""
+    return tf.cast(logits, self.variable_dtype)
 
   def call(self, inputs: Any, training: Any = None) -> list[tf.Tensor]:
     """Computes the tasks' outputs.
@@ -226,7 +233,7 @@ class MMoE(tf.keras.layers.Layer):
     gates = self._gates(gate_input)
     if self.gate_type != "softmax":
       self.add_loss(balance_loss(gates))
-    return tf.unstack(tf.matmul(gates, outputs), num=self.num_tasks, axis=1)
+    return tf.unstack(tf.matmul(tf.cast(gates, outputs.dtype), outputs), num=self.num_tasks, axis=1)
 
   def compute_output_shape(self, input_shape: Any) -> list[tf.TensorShape]:
     of_experts, _ = self._shapes(input_shape)

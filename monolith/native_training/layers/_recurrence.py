@@ -22,12 +22,18 @@ def create_ta(name: str, size: int | tf.Tensor, dtype: tf.DType) -> tf.TensorArr
   return tf.TensorArray(dtype=dtype, size=size, tensor_array_name=name)
 
 
+def project_all(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+  """Returns `inputs @ kernel + bias` for float `[..., in]` with any number of axes, in the dtype of the inputs."""
+  projected = tf.tensordot(inputs, tf.cast(kernel, inputs.dtype), [[-1], [0]])
+  return tf.nn.bias_add(projected, tf.cast(bias, inputs.dtype))
+
+
 def scan(
   step: Step,
   sequences: list[tf.Tensor],
   state: tf.Tensor,
   keep_outputs: bool = True,
-  parallel_iterations: int = 1,
+  parallel_iterations: int = 10,
   swap_memory: bool = True,
 ) -> tuple[tf.Tensor | None, tf.Tensor]:
   """Runs `state = step([s[t] for s in sequences], state)` for t = 0 to T-1.
@@ -40,7 +46,8 @@ def scan(
     sequences: tensors `[T, B, ...]`; T and B may be unknown, and 0.
     state: `[B, units]`, the state before the first step.
     keep_outputs: return the state after every step too.
-    parallel_iterations: steps that may run at once where they do not wait for each other.
+    parallel_iterations: steps that may run at once where they do not wait for each other, as what the gradient adds up
+      for the weights does not.
     swap_memory: let what the gradient needs move from GPU to host memory.
 
   Returns:
@@ -49,12 +56,15 @@ def scan(
   time = tf.shape(sequences[0])[0]
   arrays = [create_ta(f"input_{i}", time, s.dtype).unstack(s) for i, s in enumerate(sequences)]
   shape = state.shape
-  # The first state comes first, since an array without any element cannot be stacked.
-  outputs = create_ta("output", time + 1, state.dtype).write(0, state) if keep_outputs else None
+  # An array without any element cannot be stacked. Where there may be no step, the first state comes before the others.
+  spare = 0 if sequences[0].shape[0] else 1
+  outputs = create_ta("output", time + spare, state.dtype) if keep_outputs else None
+  if outputs is not None and spare:
+    outputs = outputs.write(0, state)
 
   def body(t: tf.Tensor, state: tf.Tensor, *kept: tf.TensorArray) -> tuple:
     state = tf.ensure_shape(step([array.read(t) for array in arrays], state), shape)
-    return (t + 1, state, *(array.write(t + 1, state) for array in kept))
+    return (t + 1, state, *(array.write(t + spare, state) for array in kept))
 
   _, state, *kept = tf.while_loop(
     lambda t, *_: t < time,
@@ -66,5 +76,6 @@ def scan(
   )
   if not keep_outputs:
     return None, state
-  stacked = kept[0].stack()[1:]
+  stacked = kept[0].stack()
+  stacked = stacked[1:] if spare else stacked
   return tf.ensure_shape(stacked, tf.TensorShape([sequences[0].shape[0]]).concatenate(shape)), state

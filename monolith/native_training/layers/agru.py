@@ -10,16 +10,21 @@ import tensorflow as tf
 
 from monolith.core.keras_params import with_params
 from monolith.native_training.layers import _keras
-from monolith.native_training.layers._recurrence import create_ta, scan
+from monolith.native_training.layers._recurrence import create_ta, project_all, scan
 from monolith.native_training.layers.utils import dim_size
 
 __all__ = ["AGRUCell", "create_ta", "dynamic_rnn_with_attention", "static_rnn_with_attention"]
 
 _ATT_TYPES = ("AGRU", "AUGRU")
 
+# inputs -> their parts of the gates and the candidate.
+Projection = Callable[[tf.Tensor], list[tf.Tensor]]
+# (parts, state, att_score) -> new state.
+Step = Callable[[list[tf.Tensor], tf.Tensor, tf.Tensor | None], tf.Tensor]
+
 
 def attention_update(
-  state: tf.Tensor, update: tf.Tensor, candidate: tf.Tensor, att_score: tf.Tensor | None, att_type: str
+  state: tf.Tensor, update: tf.Tensor | None, candidate: tf.Tensor, att_score: tf.Tensor | None, att_type: str
 ) -> tf.Tensor:
   """Returns the new state of an attention GRU.
 
@@ -31,6 +36,8 @@ def attention_update(
 
   The paper's AUGRU has `(1 - a u) s + a u c` instead. Its u is this one's 1 - u, and a scales how far the state moves,
   where here 1 - a scales how much of it stays. Existing models were trained with the form here.
+
+  `update` may be None for AGRU with a score, which has no use for it.
   """
   if att_score is None:
     return state + update * (candidate - state)
@@ -130,34 +137,46 @@ class AGRUCell(tf.keras.layers.Layer):
     bias = self.add_weight(name=f"{name}/bias", shape=[width], initializer="ones", regularizer=self.regularizer)
     return kernel, bias
 
-  def project(self, inputs: tf.Tensor) -> tf.Tensor:
-    """Returns what the inputs add to gates and candidate: float `[..., in]` to `[..., 3 * units]`.
+  def gates(self, scored: bool) -> tuple[Projection, Step]:
+    """Returns the two halves of a step: `project(inputs) -> parts` and `step(parts, state, att_score) -> new state`.
 
-    It does not depend on the state, so a loop projects the inputs of all times at once.
+    The first is what the inputs add to each gate and to the candidate, float `[..., in]` to a list of `[..., units]`. It
+    does not depend on the state, so a loop projects the inputs of all times at once. Every part is a tensor of its own,
+    for to split one costs as much as the product that made it. AGRU takes the score for the update gate, so that gate is
+    left out.
+
+    Args:
+      scored: whether `step` will be given a score.
     """
-    kernel = tf.concat([self.gates_kernel[: self._input_width], self.candidate_kernel[: self._input_width]], axis=1)
-    bias = tf.concat([self.gates_bias, self.candidate_bias], axis=0)
-    return tf.tensordot(inputs, tf.cast(kernel, inputs.dtype), [[-1], [0]]) + tf.cast(bias, inputs.dtype)
+    reset, update = (slice(0, self.units), slice(self.units, None))
+    kernels, biases = (
+      [self.gates_kernel[:, reset], self.candidate_kernel],
+      [self.gates_bias[reset], self.candidate_bias],
+    )
+    if not scored or self.att_type == "AUGRU":
+      kernels.append(self.gates_kernel[:, update])
+      biases.append(self.gates_bias[update])
+    of_inputs, of_state = zip(*(tf.split(k, [self._input_width, self.units]) for k in kernels), strict=True)
 
-  def recurrence(self) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor | None], tf.Tensor]:
-    """Returns `step(projected, state, att_score) -> new state`, the part of the cell that depends on the state."""
-    gates_kernel, candidate_kernel = self.gates_kernel[self._input_width :], self.candidate_kernel[self._input_width :]
+    def project(inputs: tf.Tensor) -> list[tf.Tensor]:
+      return [project_all(inputs, kernel, bias) for kernel, bias in zip(of_inputs, biases, strict=True)]
 
-    def step(projected: tf.Tensor, state: tf.Tensor, att_score: tf.Tensor | None) -> tf.Tensor:
-      of_gates, of_candidate = tf.split(projected, [2 * self.units, self.units], axis=-1)
-      gates = tf.sigmoid(of_gates + tf.matmul(state, tf.cast(gates_kernel, state.dtype)))
-      reset, update = tf.split(gates, 2, axis=-1)
-      candidate = self.activation(of_candidate + tf.matmul(reset * state, tf.cast(candidate_kernel, state.dtype)))
+    def step(parts: list[tf.Tensor], state: tf.Tensor, att_score: tf.Tensor | None) -> tf.Tensor:
+      recurrent = [tf.cast(kernel, state.dtype) for kernel in of_state]
+      reset = tf.sigmoid(parts[0] + tf.matmul(state, recurrent[0]))
+      candidate = self.activation(parts[1] + tf.matmul(reset * state, recurrent[1]))
+      update = tf.sigmoid(parts[2] + tf.matmul(state, recurrent[2])) if len(parts) > 2 else None
       return attention_update(state, update, candidate, att_score, self.att_type)
 
-    return step
+    return project, step
 
   def call(
     self, inputs: tf.Tensor, state: tf.Tensor | list[tf.Tensor], att_score: tf.Tensor | None = None
   ) -> tuple[tf.Tensor, tf.Tensor]:
     # Keras' RNN keeps the states of a cell in a list.
     state = state[0] if isinstance(state, (list, tuple)) else state
-    state = self.recurrence()(self.project(inputs), state, att_score)
+    project, step = self.gates(scored=att_score is not None)
+    state = step(project(inputs), state, att_score)
     return state, state
 
   def get_config(self) -> dict[str, Any]:
@@ -192,14 +211,20 @@ def _first_state(cell: Any, inputs: tf.Tensor, init_state: tf.Tensor | None) -> 
   return cell.zero_state(batch_size, inputs.dtype)
 
 
-def _steps_of(cell: Any, inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
-  """Returns what a loop over `cell` reads, `[B, T, ...]`, and `step(read, state, att_score) -> new state`."""
+def _steps_of(cell: Any, inputs: tf.Tensor) -> tuple[list[tf.Tensor], Step]:
+  """Returns what a loop over `cell` reads, each `[T, B, ...]`, and `step(read, state, att_score) -> new state`.
+
+  Args:
+    cell: see `static_rnn_with_attention`.
+    inputs: `[T, B, in]`.
+  """
   if not isinstance(cell, AGRUCell):
-    return inputs, lambda x, state, att_score: cell(x, state, att_score)[1]
+    return [inputs], lambda read, state, att_score: cell(read[0], state, att_score)[1]
   if not cell.built:
     with tf.name_scope(cell.name):
       cell.build(inputs.shape)
-  return cell.project(inputs), cell.recurrence()
+  project, step = cell.gates(scored=True)
+  return project(inputs), step
 
 
 def static_rnn_with_attention(
@@ -234,10 +259,12 @@ def static_rnn_with_attention(
       "Use dynamic_rnn_with_attention."
     )
   state = _first_state(cell, inputs, init_state)
-  sequence, step = _steps_of(cell, inputs)
+  sequences, step = _steps_of(cell, tf.transpose(inputs, [1, 0, 2]))
   outputs = []
-  for x, att_score in zip(tf.unstack(sequence, axis=1), tf.unstack(att_scores, inputs.shape[1], axis=1), strict=True):
-    state = step(x, state, att_score[:, tf.newaxis])
+  for *read, att_score in zip(
+    *map(tf.unstack, sequences), tf.unstack(att_scores, inputs.shape[1], axis=1), strict=True
+  ):
+    state = step(read, state, att_score[:, tf.newaxis])
     outputs.append(state)
   return tf.stack(outputs, axis=1), state
 
@@ -273,10 +300,11 @@ def dynamic_rnn_with_attention(
   inputs, att_scores = tf.convert_to_tensor(inputs), tf.convert_to_tensor(att_scores)
   _check_sequences("dynamic_rnn_with_attention", inputs, att_scores)
   state = _first_state(cell, inputs, init_state)
-  sequence, step = _steps_of(cell, inputs)
+  # The inputs are narrower than what they are projected to, hence the ones to transpose.
+  sequences, step = _steps_of(cell, tf.transpose(inputs, [1, 0, 2]))
   outputs, state = scan(
-    lambda at, old: step(at[0], old, at[1]),
-    [tf.transpose(sequence, [1, 0, 2]), tf.transpose(att_scores)[:, :, tf.newaxis]],
+    lambda at, old: step(at[:-1], old, at[-1]),
+    [*sequences, tf.transpose(att_scores)[:, :, tf.newaxis]],
     state,
     parallel_iterations=parallel_iterations,
     swap_memory=swap_memory,

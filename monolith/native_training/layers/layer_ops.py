@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ops that layers stand on, with their gradients: FFM, feature insight, interaction, and counting of fids.
+"""Ops that layers stand on, with their gradients: FFM, feature insight, interaction, maximum, and counting of fids.
 
 ByteDance's Monolith also declares ops for searching architectures (BernoulliGate, DiscreteGate, DiscreteTruncatedGate,
 NasArchWeight, BinaryMaskToSlotWeight, SegmentDiscreteGate). What they compute was never published, so they are not
@@ -8,7 +8,9 @@ here.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 from monolith.native_training.layers import utils
 from monolith.native_training.runtime.ops import gen_monolith_ops
@@ -156,6 +158,54 @@ def interact(x: tf.Tensor, x0: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 def _interact_grad(op: tf.Operation, grad: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   x, x0, kernel = op.inputs
   return gen_monolith_ops.monolith_interact_grad(grad=grad, x=x, x0=x0, kernel=kernel)
+
+
+def maximum(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+  """Returns the largest of several tensors' elements at each place. Of equals, the first gets the gradient.
+
+  `tf.maximum`, one tensor after the other, has the same values and gradients; here one op makes all gradients.
+
+  >>> maximum([tf.constant([1.0, 5.0]), tf.constant([3.0, 4.0])]).numpy().tolist()
+  [3.0, 5.0]
+
+  Args:
+    tensors: at least one, of one numeric dtype and one shape, any. The op computes gradients in float32; for another
+      dtype TensorFlow's own ops do.
+
+  Returns:
+    A tensor like each of them.
+
+  Raises:
+    ValueError: there is none, or their shapes differ, where they are known.
+    tf.errors.InvalidArgumentError: the shapes differ when the op runs.
+  """
+  tensors = [tf.convert_to_tensor(t) for t in tensors]
+  if not tensors:
+    raise ValueError("maximum: no tensors were given; pass at least one.")
+  for tensor in tensors:
+    if not tensor.shape.is_compatible_with(tensors[0].shape):
+      raise ValueError(f"maximum: shapes {tensors[0].shape} and {tensor.shape} differ; pass tensors of one shape.")
+  return _maximum(*tensors) if tensors[0].dtype == tf.float32 else functools.reduce(tf.maximum, tensors)
+
+
+@tf.custom_gradient
+def _maximum(*tensors: tf.Tensor) -> Any:
+  output = functools.reduce(tf.maximum, tensors)
+
+  def gradient(grad: tf.Tensor) -> list[tf.Tensor]:
+    return gen_monolith_ops.monolith_max_pooling_grad(grad=grad, output=output, inputs=tensors)
+
+  return output, gradient
+
+
+@tf.RegisterGradient("MonolithMaxPoolingGrad")
+def _max_pooling_grad_grad(op: tf.Operation, *grads: tf.Tensor) -> list[tf.Tensor | None]:
+  # Linear in `grad`, which went to one input at each place: its gradient comes back from there.
+  _, output, *inputs = op.inputs
+  result = tf.zeros_like(output)
+  for value, grad in reversed(list(zip(inputs, grads, strict=True))):
+    result = tf.where(value < output, result, grad)
+  return [result, *[None] * (1 + len(inputs))]
 
 
 def fid_counter(counter: tf.Tensor, counter_threshold: int, step: float = 1.0) -> tf.Tensor:

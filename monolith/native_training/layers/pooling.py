@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from monolith.core.keras_params import check_list, with_params
+from monolith.native_training.layers import layer_ops
 from monolith.native_training.layers._input_shapes import shapes_of
 
 __all__ = ["AvgPooling", "MaxPooling", "Pooling", "SumPooling"]
@@ -82,4 +82,4 @@ class MaxPooling(Pooling):
   """
 
   def pool(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    return functools.reduce(tf.maximum, tensors)
+    return layer_ops.maximum(tensors)

@@ -79,11 +79,20 @@ TEST(Ffm, worked_cases) {
 class FfmSizes : public LevelsTest {};
 
 TEST_P(FfmSizes, equal_the_definition_to_the_bit) {
-  for (const FfmShape& shape :
-       {FfmShape{1, 1, 1}, {3, 5, 3}, {5, 2, 8}, {9, 4, 16}, {4, 13, 23}, {13, 18, 32}, {0, 3, 4}, {3, 0, 4}}) {
+  for (const FfmShape& shape : {FfmShape{1, 1, 1},
+                                {3, 5, 3},
+                                {5, 2, 8},
+                                {9, 4, 16},
+                                {4, 13, 23},
+                                {13, 18, 32},
+                                {13, 13, 16},
+                                {2, 8, 3},
+                                {1, 3, 2},
+                                {0, 3, 4},
+                                {3, 0, 4}}) {
     for (FfmKind kind : {FfmKind::kMultiply, FfmKind::kDot}) {
       SCOPED_TRACE(testing::Message() << shape.num_left << " " << shape.num_right << " " << shape.dim);
-      const int64_t rows = 3;
+      const int64_t rows = 19;
       const Numbers left = Random(rows * shape.left_width(), 1), right = Random(rows * shape.right_width(), 2);
       const Numbers grad = Random(rows * shape.output_width(kind), 3);
       const Definition definition{kind, shape, rows};

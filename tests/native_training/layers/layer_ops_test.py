@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""FFM, feature insight and the fid counter: values, gradients, shapes and what they refuse."""
+"""FFM, feature insight, maximum and the fid counter: values, gradients, shapes and what they refuse."""
+
+import functools
 
 from monolith.core import keras_versions
 from monolith.native_training.layers import layer_ops
@@ -394,6 +396,79 @@ def test_interact_grad_refuses_other_gradients():
     gen_monolith_ops.monolith_interact_grad(np.zeros((2, 5), np.float32), *arrays)
   with tf.Graph().as_default(), pytest.raises(ValueError, match="must be equal"):
     gen_monolith_ops.monolith_interact_grad(tf.zeros([2, 5]), *arrays)
+
+
+# The maximum.
+
+
+def _maximum(*tensors):
+  return layer_ops.maximum(tensors)
+
+
+def _chain(*tensors):
+  return functools.reduce(tf.maximum, tensors)
+
+
+def _arrays_with_ties(count):
+  return [RANDOM.integers(0, 4, (5, 7)).astype(np.float32) for _ in range(count)]
+
+
+@HOW
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_maximum_is_that_of_a_chain(how, count):
+  arrays = _arrays_with_ties(count)
+  (outputs, found), (wanted_outputs, wanted) = (_run(f, arrays, how) for f in (_maximum, _chain))
+  np.testing.assert_array_equal(outputs, wanted_outputs)
+  np.testing.assert_array_equal(found, wanted)
+
+
+def test_maximum_of_large_tensors_is_that_of_a_chain():
+  arrays = [RANDOM.standard_normal((300, 50)).astype(np.float32) for _ in range(3)]
+  for found, wanted in zip(_run(_maximum, arrays, "eager")[1], _run(_chain, arrays, "eager")[1], strict=True):
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", [tf.float64, tf.bfloat16])
+def test_maximum_of_other_dtypes(dtype):
+  tensors = [tf.cast(a, dtype) for a in _arrays_with_ties(3)]
+  with tf.GradientTape() as tape:
+    tape.watch(tensors)
+    output = layer_ops.maximum(tensors)
+  assert output.dtype == dtype
+  gradients = tape.gradient(output, tensors)
+  np.testing.assert_array_equal(tf.cast(tf.add_n(gradients), tf.float32), np.ones((5, 7)))
+
+
+def test_maximum_has_a_second_gradient():
+  arrays = [tf.constant(a) for a in _arrays_with_ties(3)]
+
+  def second(function):
+    with tf.GradientTape() as outer:
+      outer.watch(arrays)
+      with tf.GradientTape() as inner:
+        inner.watch(arrays)
+        output = tf.reduce_sum(function(*arrays) ** 3)
+      gradients = inner.gradient(output, arrays)
+    return outer.gradient(gradients, arrays)
+
+  for found, wanted in zip(second(_maximum), second(_chain), strict=True):
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_maximum_refuses():
+  with pytest.raises(ValueError, match="no tensors were given; pass at least one"):
+    layer_ops.maximum([])
+  with pytest.raises(ValueError, match=r"shapes \(2, 3\) and \(1, 3\) differ; pass tensors of one shape"):
+    layer_ops.maximum([tf.zeros([2, 3]), tf.zeros([1, 3])])
+  x, y = tf.zeros([2, 3]), tf.zeros([1, 3])
+  with pytest.raises(tf.errors.InvalidArgumentError, match=r"grad has shape \[2,3\], but input 3 \[1,3\]; all must be"):
+    gen_monolith_ops.monolith_max_pooling_grad(grad=x, output=x, inputs=[x, y])
+  with tf.Graph().as_default():
+    with pytest.raises(ValueError, match="must be equal"):
+      gen_monolith_ops.monolith_max_pooling_grad(grad=x.numpy(), output=x.numpy(), inputs=[x.numpy(), y.numpy()])
+    unknown = tf.compat.v1.placeholder(tf.float32, [None, None])
+    grads = gen_monolith_ops.monolith_max_pooling_grad(grad=unknown, output=np.zeros((2, 3)), inputs=[unknown] * 2)
+    assert [g.shape for g in grads] == [(2, 3)] * 2
 
 
 # The counter.
