@@ -22,7 +22,7 @@ from monolith.native_training._estimator_inputs import call_with_accepted, parse
 from monolith.native_training._estimator_spec import EstimatorSpec, ModeKeys
 from monolith.native_training._run_config import RunConfig
 from monolith.native_training._stop_signals import StopOnSignalHook, StopSignals
-from monolith.native_training.hooks import progress_hook
+from monolith.native_training.hooks import ckpt_hooks, progress_hook
 from monolith.native_training.hooks.step_rate_hook import StepRateHook
 
 __all__ = ["Estimator"]
@@ -195,7 +195,11 @@ class Estimator:
       ) as session,
     ):
       while not session.should_stop():
-        session.run([spec.train_op, spec.loss])
+        try:
+          session.run([spec.train_op, spec.loss])
+        except tf.errors.OutOfRangeError:
+          ckpt_hooks.mark_input_ended()
+          raise
 
   def _default_saver_hooks(
     self, hooks: Iterable[_SessionRunHook], scaffold: tf.compat.v1.train.Scaffold

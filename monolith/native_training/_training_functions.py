@@ -16,6 +16,7 @@ from monolith.native_training import (
   tf_estimator,
 )
 from monolith.native_training._collect_pass import FeatureConfigs, collect_feature_configs
+from monolith.native_training._control_hooks import ControlHooks
 from monolith.native_training._estimator_inputs import call_with_accepted, samples_in
 from monolith.native_training._exporting import create_export_listener
 from monolith.native_training._sparse_step import (
@@ -232,27 +233,33 @@ class _ModelBuilder:
     if scaffold.saver is None:
       saver = _training_hooks.full_saver(self._config, self._model_dir)
       scaffold = tf.compat.v1.train.Scaffold(saver=saver, copy_from_scaffold=scaffold)
-    savers = [
-      _training_hooks.full_saver_hook(
-        self._config,
-        self._task,
-        self._model_dir,
-        scaffold,
-        filters,
-        self._async_function_mgr,
-        self._make_export_listener,
-      )
-    ]
+    control = ControlHooks(self._config, self._task, self._model_dir)
+    saver_hook = _training_hooks.full_saver_hook(
+      self._config,
+      self._task,
+      self._model_dir,
+      scaffold,
+      filters,
+      self._async_function_mgr,
+      self._make_export_listener,
+      control.guards,
+    )
+    savers = [saver_hook, control.server_hook(saver_hook)]
     dense_only = _training_hooks.dense_only_saver_hook(
-      self._config, self._task, self._model_dir, self._make_export_listener
+      self._config, self._task, self._model_dir, self._make_export_listener, control.guards
     )
     if dense_only is not None:
       savers.append(dense_only)
-    worker_hooks = (session_hooks.SetCurrentSessionHook(), *self._hooks, *self._async_function_mgr.hooks)
+    worker_hooks = (
+      session_hooks.SetCurrentSessionHook(),
+      *control.worker_hooks,
+      *self._hooks,
+      *self._async_function_mgr.hooks,
+    )
     return spec._replace(
       scaffold=scaffold,
-      training_chief_hooks=(restore, *savers, *spec.training_chief_hooks),
-      training_hooks=(*worker_hooks, *spec.training_hooks),
+      training_chief_hooks=(control.first, restore, *savers, *spec.training_chief_hooks),
+      training_hooks=(*worker_hooks, *spec.training_hooks, control.last),
     )
 
   def _make_export_listener(self, save_path: str, dense_only: bool) -> tf.compat.v1.train.CheckpointSaverListener:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, List, Optional, TypeAlias
+from typing import Any, Callable, List, Optional, Sequence, TypeAlias
 
 import tensorflow as tf
 
@@ -77,7 +77,8 @@ def full_saver_hook(
   filters: Filters,
   async_function_mgr: AsyncFunctionMgr,
   make_export_listener: ExportListenerMaker,
-) -> _Hook:
+  guards: Sequence[_Listener] = (),
+) -> save_utils.NoFirstSaveCheckpointSaverHook:
   """Writes tables, occurrence filters and dense variables.
 
   Args:
@@ -88,6 +89,7 @@ def full_saver_hook(
     filters: occurrence filters, whose counts are written with the tables.
     async_function_mgr: holds updates that are still queued.
     make_export_listener: (path of the checkpoints, dense_only) -> the listener that exports after a save.
+    guards: surround the save and its second attempt.
   """
   basename = os.path.join(model_dir, CHECKPOINT_BASENAME)
   listeners: List[_Listener] = [
@@ -118,13 +120,21 @@ def full_saver_hook(
     tide_end_minute=config.tide_end_minute,
     tide_save_secs=config.tide_save_secs,
     use_native_multi_hash_table=True,
+    guard_saver_listeners=guards,
   )
 
 
 def dense_only_saver_hook(
-  config: CpuTrainingConfig, task: Any, model_dir: str, make_export_listener: ExportListenerMaker
+  config: CpuTrainingConfig,
+  task: Any,
+  model_dir: str,
+  make_export_listener: ExportListenerMaker,
+  guards: Sequence[_Listener] = (),
 ) -> Optional[_Hook]:
-  """Writes dense variables alone into `<model_dir>/dense_only`, or None when no period asks for it."""
+  """Writes dense variables alone into `<model_dir>/dense_only`, or None when no period asks for it.
+
+  The guards stop the workers meanwhile, if `config.dense_only_stop_training_when_save` asks for that.
+  """
   secs = config.dense_only_save_checkpoints_secs
   steps = config.dense_only_save_checkpoints_steps
   if secs is None and steps is None:
@@ -148,4 +158,5 @@ def dense_only_saver_hook(
     save_graph_def=False,
     is_dense_only=True,
     use_native_multi_hash_table=True,
+    guard_saver_listeners=guards if config.dense_only_stop_training_when_save else (),
   )

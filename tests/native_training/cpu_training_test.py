@@ -605,3 +605,53 @@ def test_is_chief():
   assert cpu_training.is_chief(CpuTrainingConfig())
   assert not cpu_training.is_chief(CpuTrainingConfig(index=1))
   assert not cpu_training.is_chief(CpuTrainingConfig(server_type="ps"))
+
+
+class _Numbered(_Task):
+  """Fids 0 to 5, one a step, each trained once by a pass over the data."""
+
+  dim = 1
+
+  def create_input_fn(self, mode):
+    def input_fn():
+      dataset = tf.data.Dataset.range(6).map(lambda i: tf.RaggedTensor.from_row_lengths([i], [1]))
+      dataset = dataset.map(lambda fids: {"feature": fids, "dense": tf.ones([1, 1])})
+      return dataset.ragged_batch(6).map(_all_in_one) if mode == ModeKeys.PREDICT else dataset
+
+    return input_fn
+
+
+def _all_in_one(batch):
+  return {"feature": batch["feature"].merge_dims(0, 1), "dense": tf.ones([6, 1])}
+
+
+def test_resume_goes_on_in_the_input_and_the_end_of_it_starts_afresh(tmp_path, caplog):
+  def seen():
+    return _predict(_Numbered, tmp_path).ravel().tolist()
+
+  for steps, expected in (
+    (2, [-1, -1, 0, 0, 0, 0]),
+    (1, [-1, -1, -1, 0, 0, 0]),
+    (None, [-1] * 6),
+    (2, [-2, -2] + [-1] * 4),
+  ):
+    cpu_training.local_train(_Numbered.params(), model_dir=tmp_path, steps=steps, **_RESUME)
+    assert seen() == expected
+  # Stopped at the very end: the next run finds nothing to train, says so, and the one after it starts afresh.
+  for steps, expected in ((4, [-2] * 6), (2, [-2] * 6), (2, [-3, -3] + [-2] * 4)):
+    cpu_training.local_train(_Numbered.params(), model_dir=tmp_path, steps=steps, **_RESUME)
+    assert seen() == expected
+  assert sum("An earlier run had used the input up" in message for message in caplog.messages) == 1
+
+
+def test_resume_may_use_another_input(tmp_path):
+  cpu_training.local_train(_Numbered.params(), model_dir=tmp_path, steps=2, **_RESUME)
+
+  class Other(_Numbered):
+    def create_input_fn(self, mode):
+      if mode == ModeKeys.PREDICT:
+        return super().create_input_fn(mode)
+      return _Task.create_input_fn(self, mode)
+
+  cpu_training.local_train(Other.params(), model_dir=tmp_path, steps=1, **_RESUME)
+  assert _predict(_Numbered, tmp_path).ravel().tolist() == [-3, -1, 0, 0, 0, 0]
