@@ -11,9 +11,12 @@ from monolith.native_training import barrier_ops
 from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training.hooks import ckpt_hooks
 from monolith.native_training.hooks._step_gate import StepGate
+from monolith.native_training.hooks.restart_limit_hook import RestartLimitHook
 from monolith.native_training.hooks.server import server_lib
 
 __all__ = ["ControlHooks"]
+
+_PARTIAL_RECOVERIES = 6
 
 _Hook: TypeAlias = tf.compat.v1.train.SessionRunHook
 _Listener: TypeAlias = tf.compat.v1.train.CheckpointSaverListener
@@ -22,7 +25,7 @@ _Listener: TypeAlias = tf.compat.v1.train.CheckpointSaverListener
 class ControlHooks:
   """The barrier of one training graph, with everything that stands around it.
 
-  In the loop's list of hooks `first` comes first and `last` last.
+  In the loop's list of hooks those of `first` come first and `last` last.
 
   Args:
     config: the job's settings.
@@ -46,7 +49,8 @@ class ControlHooks:
     )
     gate = StepGate()
     self._gate = gate
-    self.first: _Hook = gate.first
+    limit = RestartLimitHook(model_dir, _max_restarts(config), servers_live_on=config.num_ps > 0)
+    self.first: Tuple[_Hook, ...] = (limit, gate.first)
     self.last: _Hook = gate.last
     # Not after the prefetching hooks, whose threads read the input at once.
     self.worker_hooks: Tuple[_Hook, ...] = (
@@ -57,3 +61,8 @@ class ControlHooks:
   def server_hook(self, saver_hook: Any) -> _Hook:
     """The hook that serves the controller."""
     return server_lib.ServerHook(self._model_dir, self.barrier_op, saver_hook, self._gate)
+
+
+def _max_restarts(config: CpuTrainingConfig) -> int:
+  # A job of several processes says how often; otherwise only a job that recovers its servers goes on.
+  return getattr(config, "max_retry_times", 0) or (_PARTIAL_RECOVERIES if config.partial_recovery else 0)

@@ -224,14 +224,16 @@ class _ModelBuilder:
       ctx.feature_factory, ctx.async_function_mgr = None, None
 
   def _with_hooks(self, spec: tf_estimator.EstimatorSpec, filters: Filters) -> tf_estimator.EstimatorSpec:
-    restore = _training_hooks.restore_hook(self._model_dir, filters if self._mode == ModeKeys.TRAIN else None)
+    trains = self._mode == ModeKeys.TRAIN
+    monitor = _training_hooks.ps_monitor(self._config) if trains else None
+    restore = _training_hooks.restore_hook(self._model_dir, filters if trains else None, monitor)
     if self._mode == ModeKeys.EVAL:
       return spec._replace(evaluation_hooks=(restore, *spec.evaluation_hooks))
     if self._mode == ModeKeys.PREDICT:
       return spec._replace(prediction_hooks=(restore, *spec.prediction_hooks))
     scaffold = spec.scaffold
     if scaffold.saver is None:
-      saver = _training_hooks.full_saver(self._config, self._model_dir)
+      saver = _training_hooks.full_saver(self._config, self._model_dir, monitor)
       scaffold = tf.compat.v1.train.Scaffold(saver=saver, copy_from_scaffold=scaffold)
     control = ControlHooks(self._config, self._task, self._model_dir)
     saver_hook = _training_hooks.full_saver_hook(
@@ -258,7 +260,7 @@ class _ModelBuilder:
     )
     return spec._replace(
       scaffold=scaffold,
-      training_chief_hooks=(control.first, restore, *savers, *spec.training_chief_hooks),
+      training_chief_hooks=(*control.first, restore, *savers, *spec.training_chief_hooks),
       training_hooks=(*worker_hooks, *spec.training_hooks, control.last),
     )
 

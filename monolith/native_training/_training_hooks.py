@@ -13,7 +13,14 @@ from monolith.native_training._sparse_step import Filters
 from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 
-__all__ = ["CHECKPOINT_BASENAME", "dense_only_saver_hook", "full_saver", "full_saver_hook", "restore_hook"]
+__all__ = [
+  "CHECKPOINT_BASENAME",
+  "dense_only_saver_hook",
+  "full_saver",
+  "full_saver_hook",
+  "ps_monitor",
+  "restore_hook",
+]
 
 CHECKPOINT_BASENAME = "model.ckpt"
 
@@ -39,25 +46,47 @@ class _AsyncFlushListener(_Listener):
     self._async_function_mgr.flush(session)
 
 
-def restore_hook(model_dir: str, filters: Optional[Filters] = None) -> _Hook:
+class _MarkInitializedListener(basic_restore_hook.CheckpointRestorerListener):
+  """Marks all servers once variables and tables are in place, restored or new."""
+
+  def __init__(self, ps_monitor: save_utils.PsMonitor):
+    self._ps_monitor = ps_monitor
+
+  def after_restore(self, session) -> None:
+    self._ps_monitor.setup_ps_initialized_state(session)
+
+
+def ps_monitor(config: CpuTrainingConfig) -> Optional[save_utils.PsMonitor]:
+  """The monitor of the job's parameter servers, if a restart is to restore only those that were lost."""
+  return save_utils.PsMonitor(config.num_ps) if config.partial_recovery and config.num_ps > 1 else None
+
+
+def restore_hook(
+  model_dir: str, filters: Optional[Filters] = None, monitor: Optional[save_utils.PsMonitor] = None
+) -> _Hook:
   """Restores the tables from the checkpoint of the dense variables, before any other hook sees the session.
 
   Args:
     model_dir: directory of the checkpoints.
     filters: occurrence filters to restore too, for a graph that trains.
+    monitor: tells which servers still have their tables. Filters are always restored.
   """
   basename = os.path.join(model_dir, CHECKPOINT_BASENAME)
   listeners: List[basic_restore_hook.CheckpointRestorerListener] = [
-    multi_hash_table_ops.MultiHashTableCheckpointRestorerListener(basename)
+    multi_hash_table_ops.MultiHashTableCheckpointRestorerListener(basename, monitor)
   ]
   if filters is not None:
     listeners.append(
       hash_filter_ops.HashFilterCheckpointRestorerListener(basename, filters.handles, filters.keep_counts)
     )
+  if monitor is not None:
+    listeners.append(_MarkInitializedListener(monitor))
   return basic_restore_hook.CheckpointRestorerHook(listeners=listeners)
 
 
-def full_saver(config: CpuTrainingConfig, model_dir: str) -> save_utils.PartialRecoverySaver:
+def full_saver(
+  config: CpuTrainingConfig, model_dir: str, monitor: Optional[save_utils.PsMonitor] = None
+) -> save_utils.PartialRecoverySaver:
   """The saver of all dense variables."""
   return save_utils.PartialRecoverySaver(
     sharded=True,
@@ -65,6 +94,7 @@ def full_saver(config: CpuTrainingConfig, model_dir: str) -> save_utils.PartialR
     keep_checkpoint_every_n_hours=_KEEP_EVERY_N_HOURS,
     defer_build=True,
     save_relative_paths=True,
+    ps_monitor=monitor,
     model_dir=model_dir,
   )
 
