@@ -10,7 +10,7 @@ from typing import Any, Iterable, List, Optional, Set
 import tensorflow as tf
 from absl import logging
 
-from monolith.native_training import _checkpoint_files
+from monolith.native_training import _checkpoint_files, dense_reload_utils
 from monolith.native_training._graph_export import serializable_collections
 from monolith.native_training._ps_monitor import SaverBuilder
 
@@ -87,7 +87,13 @@ class PartialRecoverySaver(tf.compat.v1.train.Saver):
     return super().save(*args, **kwargs)
 
   def restore(self, sess: Any, save_path: str) -> None:
-    """Restores the variables, with a `ps_monitor` those on servers that have lost them."""
+    """Restores the variables, with a `ps_monitor` those on servers that have lost them.
+
+    What a `CustomRestoreListener` has prepared for `save_path` is done instead.
+    """
+    custom = None if sess is None else dense_reload_utils.custom_restore(sess.graph)
+    if custom is not None and custom.run(sess, save_path):
+      return
     ops = self._restores_needed(sess)
     if ops is None:
       super().restore(sess, save_path)

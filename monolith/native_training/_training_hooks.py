@@ -8,7 +8,13 @@ from typing import Any, Callable, List, Optional, Sequence, TypeAlias
 
 import tensorflow as tf
 
-from monolith.native_training import basic_restore_hook, hash_filter_ops, multi_hash_table_ops, save_utils
+from monolith.native_training import (
+  basic_restore_hook,
+  dense_reload_utils,
+  hash_filter_ops,
+  multi_hash_table_ops,
+  save_utils,
+)
 from monolith.native_training._sparse_step import Filters
 from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
@@ -61,8 +67,22 @@ def ps_monitor(config: CpuTrainingConfig) -> Optional[save_utils.PsMonitor]:
   return save_utils.PsMonitor(config.num_ps) if config.partial_recovery and config.num_ps > 1 else None
 
 
+def custom_restore_listener(config: CpuTrainingConfig, model_dir: str) -> basic_restore_hook.CheckpointRestorerListener:
+  """Restores dense variables that start afresh or had other names, as `config` says."""
+  return dense_reload_utils.CustomRestoreListener(
+    alias_map=config.reload_alias_map,
+    clear_nn=config.clear_nn,
+    continue_training=config.continue_training,
+    model_dir=model_dir,
+    enable_alias_map_auto_gen=config.enable_alias_map_auto_gen,
+  )
+
+
 def restore_hook(
-  model_dir: str, filters: Optional[Filters] = None, monitor: Optional[save_utils.PsMonitor] = None
+  model_dir: str,
+  filters: Optional[Filters] = None,
+  monitor: Optional[save_utils.PsMonitor] = None,
+  more_listeners: Sequence[basic_restore_hook.CheckpointRestorerListener] = (),
 ) -> _Hook:
   """Restores the tables from the checkpoint of the dense variables, before any other hook sees the session.
 
@@ -70,6 +90,7 @@ def restore_hook(
     model_dir: directory of the checkpoints.
     filters: occurrence filters to restore too, for a graph that trains.
     monitor: tells which servers still have their tables. Filters are always restored.
+    more_listeners: called after those of tables and filters.
   """
   basename = os.path.join(model_dir, CHECKPOINT_BASENAME)
   listeners: List[basic_restore_hook.CheckpointRestorerListener] = [
@@ -79,6 +100,7 @@ def restore_hook(
     listeners.append(
       hash_filter_ops.HashFilterCheckpointRestorerListener(basename, filters.handles, filters.keep_counts)
     )
+  listeners.extend(more_listeners)
   if monitor is not None:
     listeners.append(_MarkInitializedListener(monitor))
   return basic_restore_hook.CheckpointRestorerHook(listeners=listeners)

@@ -19,6 +19,7 @@ import tensorflow as tf
 from monolith.core.errors import CallerError
 from monolith.native_training import save_utils, tf_estimator
 from monolith.native_training._head_spec import EstimatorSpec
+from monolith.native_training._seed_checkpoint import seed_model_dir
 from monolith.native_training.service_discovery import ServiceDiscoveryType
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ _ALSO_SUPPORTED: FrozenSet[str] = frozenset(
     "discovery_type",
     "is_local",
     "monolith_grpc_worker_service_handler_multiplier",
+    "restore_ckpt",
+    "restore_dir",
     "tf_grpc_worker_cache_threads",
   )
 )
@@ -215,6 +218,7 @@ class Estimator:
       train = getattr(model, "p", model).train
       steps, max_steps = train.steps, train.max_steps
     save_utils.check_writable(self.model_dir)
+    seed_model_dir(self.model_dir, self._runner.restore_dir, self._runner.restore_ckpt)
     with self._training(model) as training:
       training.train(steps=steps, max_steps=max_steps, hooks=hooks)
     return self

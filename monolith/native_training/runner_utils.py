@@ -36,8 +36,8 @@ class RunnerConfig(DistributedCpuTrainingConfig):
   :param sort_id: framing of the input. Later.
   :param kafka_dump: framing of the input. Later.
   :param kafka_dump_prefix: framing of the input. Later.
-  :param restore_dir: directory of checkpoints to start from. Later.
-  :param restore_ckpt: the checkpoint there. Later.
+  :param restore_dir: directory of checkpoints to start from where model_dir has none.
+  :param restore_ckpt: the checkpoint there, such as model.ckpt-30; the newest one by default.
   :param deep_insight_target: heads in deep insight. Later.
   :param deep_insight_sample_ratio: share of samples sent there. Later.
   :param unified_serving: kept for compatibility. Later.
