@@ -227,6 +227,8 @@ _SUPPORTED: FrozenSet[str] = frozenset(
     "model_name",
     "num_ps",
     "partial_recovery",
+    "profile_some_steps_from",
+    "profile_save_steps_interval",
     "enable_variable_prefetch",
     "enable_variable_postpush",
     "clear_nn",

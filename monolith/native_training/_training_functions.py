@@ -276,7 +276,14 @@ class _ModelBuilder:
     )
     return spec._replace(
       scaffold=scaffold,
-      training_chief_hooks=(*control.first, restore, *savers, *spec.training_chief_hooks),
+      training_chief_hooks=(
+        *control.first,
+        *_training_hooks.health_hooks(self._config, control.barrier_op),
+        restore,
+        *savers,
+        *_training_hooks.profiler_hooks(self._config, self._model_dir),
+        *spec.training_chief_hooks,
+      ),
       training_hooks=(*worker_hooks, *spec.training_hooks, control.last),
     )
 

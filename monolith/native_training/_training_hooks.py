@@ -17,6 +17,7 @@ from monolith.native_training import (
 )
 from monolith.native_training._sparse_step import Filters
 from monolith.native_training._training_config import CpuTrainingConfig
+from monolith.native_training.hooks import profiler_hook, ps_check_hooks
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 
 __all__ = [
@@ -119,6 +120,21 @@ def full_saver(
     ps_monitor=monitor,
     model_dir=model_dir,
   )
+
+
+def profiler_hooks(config: CpuTrainingConfig, model_dir: str) -> List[_Hook]:
+  """The hook that profiles steps, if `config` asks for one."""
+  if config.profile_some_steps_from is None:
+    return []
+  every = config.profile_save_steps_interval
+  return [profiler_hook.ProfileStepsHook(model_dir, config.profile_some_steps_from, every_n_steps=every)]
+
+
+def health_hooks(config: CpuTrainingConfig, barrier_op: barrier_ops.BarrierOp) -> List[_Hook]:
+  """The hook that watches the memory of parameter servers, if there are any."""
+  if not config.num_ps:
+    return []
+  return [ps_check_hooks.PsHealthCheckerHook(ps_check_hooks.Config(barrier_op, config.num_ps))]
 
 
 def full_saver_hook(
