@@ -25,9 +25,9 @@ _STATE_FILE = "checkpoint"
 def seed_model_dir(model_dir: str, restore_dir: Optional[str], restore_ckpt: Optional[str] = None) -> Optional[str]:
   """Makes `model_dir` go on from a checkpoint, once; afterwards it goes on from its own.
 
-  With `restore_dir`, a model_dir without checkpoints starts from one there: `checkpoint` in model_dir then names it, and
-  `monolith_checkpoint` exempts it from pruning. Without restore_dir, or where model_dir has checkpoints of its own,
-  `restore_ckpt` chooses among those that model_dir lists, unless the marker file `restore_ckpt` says that this was done.
+  With `restore_dir`, a model_dir without checkpoints starts from one there: `checkpoint` in model_dir then names it,
+  and `monolith_checkpoint` exempts it from pruning. Where model_dir has checkpoints of its own, `restore_ckpt` chooses
+  among those that it lists, unless the marker file `restore_ckpt` says that this was done.
 
   Args:
     model_dir: the new model's directory.

@@ -113,9 +113,11 @@ def guess_alias_map(
     if name not in wanted and name not in taken:
       groups[_pattern(name), tuple(shape)][1].append(name)
   for new, old in groups.values():
-    if new and len(new) != len(old):
+    if not new:
+      continue
+    if len(new) != len(old):
       return None
-    found.update(zip(sorted(new, key=_counters), sorted(old, key=_counters)))
+    found.update(zip(sorted(new, key=_counters), sorted(old, key=_counters), strict=True))
   return found
 
 
@@ -125,7 +127,7 @@ def _old_name(name: str, alias_map: Mapping[str, str], saved: Mapping[str, Any])
     return alias_map.get(name, name)
   owner = name
   while "/" in owner:
-    owner = owner.rsplit("/", 1)[0]
+    owner = os.path.dirname(owner)
     if owner in alias_map:
       return alias_map[owner] + name[len(owner) :]
   return name
@@ -173,7 +175,7 @@ def _cut(name: str, value: np.ndarray, parts: Sequence[tf.Tensor], ckpt: str) ->
     raise ValueError(f"{ckpt} holds {list(value.shape)} for the model's {name!r}, which is {whole}; correct the map.")
   if len(parts) == 1:
     return [(parts[0], value)]
-  return zip(parts, np.split(value, np.cumsum([shape[0] for shape in shapes])[:-1]))
+  return zip(parts, np.split(value, np.cumsum([shape[0] for shape in shapes])[:-1]), strict=True)
 
 
 class CustomRestore(NamedTuple):
@@ -223,8 +225,8 @@ class CustomRestoreListener(CheckpointRestorerListener):
 
   Args:
     alias_map: {name of a variable in the model: its name in the checkpoint}.
-    clear_nn: start with fresh dense variables, once: a marker `clear_nn` in model_dir says for which checkpoint that was
-      done, and keeps it from being done again to a newer one.
+    clear_nn: start with fresh dense variables, once: a marker `clear_nn` in model_dir says for which checkpoint that
+      was done, and keeps it from being done again to a newer one.
     continue_training: keep the global step then.
     model_dir: directory of the checkpoints.
     enable_alias_map_auto_gen: guess the map if the checkpoint lacks some of the model's variables (None means True).
@@ -273,7 +275,7 @@ class CustomRestoreListener(CheckpointRestorerListener):
           return None
     logging.info("Starting with fresh dense variables beside the tables of %s.", checkpoint)
     ops: List[Any] = [tf.compat.v1.global_variables_initializer()]
-    placeholders = []
+    placeholders: List[tf.Tensor] = []
     if self._continue_training:
       step = tf.compat.v1.train.get_global_step()
       placeholders, assigns = _placeholders_for([step])

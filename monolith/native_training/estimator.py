@@ -58,12 +58,16 @@ def __getattr__(name: str) -> Any:
   raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+# The steps before it also allocate memory and compile.
+_FIRST_PROFILED_STEP = 10
+
+
 @dataclasses.dataclass
 class RunConfig:
   """The settings of an `Estimator` that most jobs touch; see `RunnerConfig` for their meaning.
 
-  :param enable_parameter_sync: send parameters to online servers. Later.
-  :param enable_local_profiling: profile a local run. Later.
+  :param enable_parameter_sync: send parameters to online servers. Refused.
+  :param enable_local_profiling: profile ten steps of a local run now and then, for TensorBoard.
   """
 
   is_local: bool = False
@@ -129,9 +133,8 @@ class RunConfig:
     """
     from monolith.native_training.runner_utils import RunnerConfig as Runner
 
-    for name in ("enable_parameter_sync", "enable_local_profiling"):
-      if getattr(self, name):
-        raise ValueError(f"RunConfig.{name} is not supported yet; leave it False.")
+    if self.enable_parameter_sync:
+      raise ValueError("RunConfig.enable_parameter_sync is not supported: there are no online servers; leave it False.")
     own = ("enable_parameter_sync", "enable_local_profiling")
     values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in own}
     if self.is_local:
@@ -142,6 +145,8 @@ class RunConfig:
       runner.discovery_type = ServiceDiscoveryType.ZK
     runner.embedding_prefetch_capacity = max(1, runner.embedding_prefetch_capacity)
     runner.enable_embedding_postpush = True
+    if self.enable_local_profiling and self.is_local:
+      runner.profile_some_steps_from = _FIRST_PROFILED_STEP
     return runner
 
 
