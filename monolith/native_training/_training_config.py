@@ -59,7 +59,7 @@ class CpuTrainingConfig:
   :param checkpoints_max_to_keep: checkpoints to keep; 0 keeps all.
   :param enable_model_ckpt_info: count the entries of each checkpoint (done for multi tables in any case).
   :param feature_eviction_on_save: drop expired entries from the tables after each save.
-  :param clear_nn: start with fresh dense variables beside the checkpoint's tables, once; a file `clear_nn` remembers it.
+  :param clear_nn: start with fresh dense variables beside the checkpoint's tables, once; the file `clear_nn` remembers.
   :param continue_training: keep the global step then.
   :param reload_alias_map: {name of a dense variable: its name in the checkpoint}.
   :param enable_alias_map_auto_gen: guess that map when the checkpoint lacks variables of the model; None means True.
@@ -282,7 +282,7 @@ _REASONS: Dict[str, str] = {
   "force_shutdown_ps": _ONLINE,
   "chief_timeout_secs": _WORKERS,
   "max_slow_start_wait_minute": _WORKERS,
-  "enable_fused_layout": "the parsers' fused layout is not built; one process without prefetching uses fused ops anyway",
+  "enable_fused_layout": "the parsers' fused layout is not built; without prefetching, one process uses fused ops",
   "only_feature_engineering": "there is no model to build then; cpu_training.local_train takes it",
   "enable_model_dump": "model dumps are not built; export the model",
   "profile_with_nvprof_from_to": _GPU + "; profile_some_steps_from profiles those",

@@ -9,6 +9,7 @@ from typing import Any, Callable, List, Optional, Sequence, TypeAlias
 import tensorflow as tf
 
 from monolith.native_training import (
+  barrier_ops,
   basic_restore_hook,
   dense_reload_utils,
   hash_filter_ops,

@@ -105,19 +105,19 @@ def guess_alias_map(
       if old in saved and list(saved[old]) == list(wanted[name]):
         found.setdefault(name, old)
   taken = set(found.values())
-  groups: Dict[Any, Tuple[List[str], List[str]]] = collections.defaultdict(lambda: ([], []))
+  groups: Dict[Any, Tuple[List[str], List[str]]] = collections.defaultdict(lambda: ([], []))  # new, old
   for name in missing:
     if name not in found:
       groups[_pattern(name), tuple(wanted[name])][0].append(name)
   for name, shape in saved.items():
     if name not in wanted and name not in taken:
       groups[_pattern(name), tuple(shape)][1].append(name)
-  for new, old in groups.values():
-    if not new:
+  for news, olds in groups.values():
+    if not news:
       continue
-    if len(new) != len(old):
+    if len(news) != len(olds):
       return None
-    found.update(zip(sorted(new, key=_counters), sorted(old, key=_counters), strict=True))
+    found.update(zip(sorted(news, key=_counters), sorted(olds, key=_counters), strict=True))
   return found
 
 

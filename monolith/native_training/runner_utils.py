@@ -6,15 +6,21 @@ from __future__ import annotations
 import dataclasses
 from typing import Optional
 
+from monolith.native_training import gflags_utils
 from monolith.native_training.cpu_training import DistributedCpuTrainingConfig
 from monolith.native_training.service_discovery import ServiceDiscoveryType
 
 __all__ = ["RunnerConfig"]
 
 
+@gflags_utils.extract_flags_decorator(
+  remove_flags=("device_fn", "profile_save_steps_interval", "reload_alias_map", "use_dataservice")
+)
 @dataclasses.dataclass
 class RunnerConfig(DistributedCpuTrainingConfig):
   """Settings of a whole job. Those whose text ends in "Refused." must have their default.
+
+  Each can be given as a command-line flag of its name, too, which counts where code left the default.
 
   :param task: class or script of the model. Refused.
   :param tf_config: TF_CONFIG of the job. Refused.
@@ -97,3 +103,6 @@ class RunnerConfig(DistributedCpuTrainingConfig):
   enable_dynamic_sharding: bool = False
   max_task_num_per_worker: int = 1
   disable_native_metrics: bool = True
+
+  def __post_init__(self) -> None:
+    gflags_utils.update(self)

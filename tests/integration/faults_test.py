@@ -76,7 +76,9 @@ def test_nan_loss_ends_training_with_step_and_names_and_is_not_saved(tmp_path):
 
       return with_nan
 
-  with pytest.raises(tf.compat.v1.train.NanLossDuringTrainingError, match=r"'my_loss:0' is NaN at global step 6") as error:
+  with pytest.raises(
+    tf.compat.v1.train.NanLossDuringTrainingError, match=r"'my_loss:0' is NaN at global step 6"
+  ) as error:
     _train(Nan, tmp_path, 20, save_checkpoints_steps=3)
   assert "not finite: ['bad']" in str(error.value)
   # Step 6 would have been saved.
@@ -157,13 +159,23 @@ def test_save_that_fails_for_good_ends_training_and_a_passing_failure_does_not(t
   assert save_utils.latest_checkpoint(str(tmp_path / "always")) is None
 
 
-@pytest.mark.parametrize("num_ps", [0, 2])
-def test_lost_table_file_is_named_at_restore(tmp_path, num_ps):
-  _train(_Task, tmp_path, 2, num_ps)
-  assets = tmp_path / "model.ckpt-2.assets"
-  lost = sorted(p for p in assets.iterdir() if p.name.startswith("Monolith") and ".meta" not in p.name)[0]
-  lost.unlink()
-  with pytest.raises((ValueError, tf.errors.OpError), match=lost.name.split("-")[0]):
+@pytest.mark.parametrize(
+  "num_ps, lost, message",
+  [
+    (0, "MonolithMultiHashTable_-", "holds nothing of multi hash table 'MonolithMultiHashTable_'"),
+    (0, "MonolithMultiHashTable_.meta", "MonolithMultiHashTable_.meta"),
+    (2, "MonolithMultiHashTable_0-", "lost the files of MonolithMultiHashTable_0;"),
+    (2, "MonolithMultiHashTable_0", "lost the files of MonolithMultiHashTable_0;"),
+    (2, "MonolithMultiHashTable_1-", "lost the files of MonolithMultiHashTable_1;"),
+    (2, "MonolithMultiHashTable_1", "holds 0 entries of table 'feature', but .*ckpt.info-2 counts 1"),
+  ],
+)
+def test_lost_table_files_are_named_at_restore(tmp_path, num_ps, lost, message):
+  _train(_Task, tmp_path, 2, num_ps)  # fid 3 is on server 1 of 2
+  for path in (tmp_path / "model.ckpt-2.assets").iterdir():
+    if path.name.startswith(lost):
+      path.unlink()
+  with pytest.raises((ValueError, tf.errors.OpError), match=message):
     _train(_Task, tmp_path, 2, num_ps)
   assert save_utils.latest_checkpoint(str(tmp_path)).endswith("model.ckpt-2")
 

@@ -562,7 +562,11 @@ def test_table_name_collisions_are_named():
     ("enable_sync_training", True, "synchronous training needs several processes under MPI"),
     ("enable_fused_layout", True, "the parsers' fused layout is not built"),
     ("use_native_multi_hash_table", False, "the trainer keeps all tables in one op"),
-    ("profile_with_nvprof_from_to", "1,2", "tables and training are on the CPU; profile_some_steps_from profiles those"),
+    (
+      "profile_with_nvprof_from_to",
+      "1,2",
+      "tables and training are on the CPU; profile_some_steps_from profiles those",
+    ),
     ("use_dataservice", True, "a data service is not built"),
     ("enable_realtime_training", True, "online servers of parameters are not built"),
     ("mode", "eval", "set params.mode, or call evaluate or predict"),

@@ -64,16 +64,16 @@ def test_entry_dumps(tmp_path, flat):
     file.append_entry_dump(ids, bias, embedding.ravel() if flat else embedding)
   file.append_entry_dump(ids[:0], bias[:0], embedding[:0])
   file.close()
-  dumps = [
-    embedding_hash_table_pb2.EntryDump.FromString(record.numpy()) for record in tf.data.TFRecordDataset(path)
-  ]
+  dumps = [embedding_hash_table_pb2.EntryDump.FromString(record.numpy()) for record in tf.data.TFRecordDataset(path)]
   assert [dump.id for dump in dumps] == [5, -7, 5, -7]
   for dump, b, e in zip(dumps, np.tile(bias, 2), np.tile(embedding, (2, 1))):
     np.testing.assert_array_equal(dump.num, [b, *e])
     assert not dump.HasField("opt")
 
 
-@pytest.mark.parametrize("bias, embedding", [([1.0], [[1.0], [2.0]]), ([1.0, 2.0], [1.0, 2.0, 3.0]), ([[1.0, 2.0]], [])])
+@pytest.mark.parametrize(
+  "bias, embedding", [([1.0], [[1.0], [2.0]]), ([1.0, 2.0], [1.0, 2.0, 3.0]), ([[1.0, 2.0]], [])]
+)
 def test_shapes_are_checked_eagerly_too(tmp_path, bias, embedding):
   file = file_ops.WritableFile(str(tmp_path / "dump"))
   with pytest.raises(tf.errors.InvalidArgumentError, match=r"pass \[n\], \[n\] and \[n, dim\]"):

@@ -62,4 +62,7 @@ def test_limit_by_flag():
   if not flags.FLAGS.is_parsed():
     flags.FLAGS.mark_as_parsed()
   with flagsaver.flagsaver(monolith_default_machine_info_mem_limit=0):
-    assert _status(logging_ops.machine_info(shared_name="by_flag")).status == logging_ops_pb2.MachineHealthResult.OUT_OF_MEMORY
+    assert (
+      _status(logging_ops.machine_info(shared_name="by_flag")).status
+      == logging_ops_pb2.MachineHealthResult.OUT_OF_MEMORY
+    )

@@ -10,7 +10,13 @@ import pytest
 import tensorflow as tf
 
 OPS = pathlib.Path(__file__).parents[2] / "cc" / "ops"
-FILES = ("multi_hash_table_ops.cc", "hash_filter_ops.cc", "touched_key_set_ops.cc", "parameter_sync_ops.cc", "file_ops.cc")
+FILES = (
+  "multi_hash_table_ops.cc",
+  "hash_filter_ops.cc",
+  "touched_key_set_ops.cc",
+  "parameter_sync_ops.cc",
+  "file_ops.cc",
+)
 ANY = None
 
 # Op -> {input: (dtype, rank)}.
