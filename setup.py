@@ -53,7 +53,14 @@ def requirements():
     major, minor = build_ops.find_tensorflow().minor
   except build_ops.BuildError:
     major, minor = build_ops.SUPPORTED[1]
-  return [f"tensorflow=={major}.{minor}.*", f"tf_keras=={major}.{minor}.*", "numpy>=1.26", "absl-py>=2", "protobuf>=4"]
+  return [
+    f"tensorflow=={major}.{minor}.*",
+    f"tf_keras=={major}.{minor}.*",
+    "numpy>=1.26",
+    "absl-py>=2",
+    "protobuf>=4",
+    "grpcio>=1.60",
+  ]
 
 
 setuptools.setup(

@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LIBRARIES = ("hash_table", "distribution", "data", "layers", "losses", "dense_optimizers")
+LIBRARIES = ("hash_table", "distribution", "data", "layers", "losses", "dense_optimizers", "monitoring")
 FLAGS = [
   "-std=c++17",
   "-pthread",

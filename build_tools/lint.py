@@ -22,7 +22,9 @@ SOURCE_SUFFIXES = frozenset([".py", ".cc", ".h", ".proto", ".sh", ".bzl"])
 TEXT_SUFFIXES = SOURCE_SUFFIXES | {".md", ".toml", ".cfg", ".bazel", ".txt", ".json", ".yaml", ".yml", ""}
 DATA = pathlib.PurePath("examples/movielens/data")
 LONGEST_FILE = 900  # lines; a longer one holds more than one idea
-PLAIN_LIBRARIES = ("cc/hash_table", "cc/distribution", "cc/data", "cc/layers", "cc/losses", "cc/dense_optimizers")
+PLAIN_LIBRARIES = tuple(
+  f"cc/{name}" for name in ("hash_table", "distribution", "data", "layers", "losses", "dense_optimizers", "monitoring")
+)
 
 Problem = tuple[int, str]  # line, what is wrong and what to do
 

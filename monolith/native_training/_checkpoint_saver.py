@@ -10,8 +10,9 @@ from typing import Any, Iterable, List, Optional, Set
 import tensorflow as tf
 from absl import logging
 
-from monolith.native_training import _checkpoint_files
+from monolith.native_training import _checkpoint_files, dense_reload_utils
 from monolith.native_training._graph_export import serializable_collections
+from monolith.native_training._ps_monitor import SaverBuilder
 
 __all__ = ["PartialRecoverySaver"]
 
@@ -24,13 +25,14 @@ class PartialRecoverySaver(tf.compat.v1.train.Saver):
   `<prefix>.*`, the tables in `<prefix>.assets/` included. One checkpoint is deleted per save at most.
 
   Arguments beyond those of `tf.compat.v1.train.Saver`:
-    ps_monitor: not supported yet (restoring only restarted parameter servers).
+    ps_monitor: a `PsMonitor`; a restore leaves what initialized parameter servers hold as it is. The saver has
+      to be sharded, and restores in a graph.
     exempt_checkpoint_paths: exempt checkpoints where `model_dir` has no `monolith_checkpoint`.
     skip_save: `save` does nothing and returns None.
     model_dir: where `monolith_checkpoint` is looked up.
 
   Raises:
-    ValueError: ps_monitor is given, or an argument of the base class is invalid.
+    ValueError: ps_monitor is given to a saver that is not sharded, or an argument of the base class is invalid.
   """
 
   def __init__(
@@ -54,10 +56,10 @@ class PartialRecoverySaver(tf.compat.v1.train.Saver):
     skip_save: bool = False,
     model_dir: Optional[str] = None,
   ):
-    if ps_monitor is not None:
-      raise ValueError(
-        "PartialRecoverySaver.ps_monitor is not supported yet; leave it None (every device is restored)."
-      )
+    if ps_monitor is not None and not sharded:
+      raise ValueError("PartialRecoverySaver: ps_monitor tells devices apart, but the saver is not; pass sharded=True.")
+    if ps_monitor is not None and builder is None:
+      builder = SaverBuilder()
     super().__init__(
       var_list=var_list,
       reshape=reshape,
@@ -76,12 +78,38 @@ class PartialRecoverySaver(tf.compat.v1.train.Saver):
     )
     self._exempt_checkpoint_paths = tuple(exempt_checkpoint_paths or ())
     self._skip_save = skip_save
+    self._ps_monitor = ps_monitor
     self._model_dir = model_dir
 
   def save(self, *args: Any, **kwargs: Any) -> Optional[str]:
     if self._skip_save:
       return None
     return super().save(*args, **kwargs)
+
+  def restore(self, sess: Any, save_path: str) -> None:
+    """Restores the variables, with a `ps_monitor` those on servers that have lost them.
+
+    What a `CustomRestoreListener` has prepared for `save_path` is done instead.
+    """
+    custom = None if sess is None else dense_reload_utils.custom_restore(sess.graph)
+    if custom is not None and custom.run(sess, save_path):
+      return
+    ops = self._restores_needed(sess)
+    if ops is None:
+      super().restore(sess, save_path)
+    elif ops:
+      sess.run(ops, {self.saver_def.filename_tensor_name: save_path})
+
+  def _restores_needed(self, session: Any) -> Optional[List[tf.Operation]]:
+    """The restore ops of the devices that need it; None for all of them."""
+    if self._ps_monitor is None or not isinstance(self._builder, SaverBuilder):
+      return None
+    by_device = self._builder.restore_ops
+    lost = [d for d in by_device if self._ps_monitor.is_ps_uninitialized(session, d)]
+    if len(lost) == len(by_device):
+      return None
+    logging.info("Restoring the variables on %s; the other servers still have theirs.", lost or "no device")
+    return [by_device[device] for device in lost]
 
   def recover_last_checkpoints(self, checkpoint_paths: Iterable[str]) -> None:
     """Takes over checkpoints of an earlier run, oldest first; those whose files are gone are left out."""

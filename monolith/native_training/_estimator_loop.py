@@ -22,7 +22,8 @@ from monolith.native_training._estimator_inputs import call_with_accepted, parse
 from monolith.native_training._estimator_spec import EstimatorSpec, ModeKeys
 from monolith.native_training._run_config import RunConfig
 from monolith.native_training._stop_signals import StopOnSignalHook, StopSignals
-from monolith.native_training.hooks import progress_hook
+from monolith.native_training.hooks import ckpt_hooks, progress_hook
+from monolith.native_training.hooks.nan_loss_hook import NanLossHook
 from monolith.native_training.hooks.step_rate_hook import StepRateHook
 
 __all__ = ["Estimator"]
@@ -170,12 +171,15 @@ class Estimator:
     _ensure_saver(spec, self._config)
     worker_hooks = [
       *hooks,
-      tf.compat.v1.train.NanTensorHook(spec.loss),
       *self._progress_hooks("train", spec.loss),
       StopOnSignalHook(stop_signals),
       *spec.training_hooks,
     ]
-    chief_hooks = list(spec.training_chief_hooks)
+    nan_hook = NanLossHook(spec.loss)
+    # The chief's hooks come first, and some of them save.
+    chief_hooks = [nan_hook, *spec.training_chief_hooks]
+    if not self._config.is_chief:
+      worker_hooks.append(nan_hook)
     chief_hooks.extend(self._default_saver_hooks(chief_hooks + worker_hooks, spec.scaffold))
     chief_hooks.extend(self._step_counter_hooks())
     with (
@@ -195,7 +199,11 @@ class Estimator:
       ) as session,
     ):
       while not session.should_stop():
-        session.run([spec.train_op, spec.loss])
+        try:
+          session.run([spec.train_op, spec.loss])
+        except tf.errors.OutOfRangeError:
+          ckpt_hooks.mark_input_ended()
+          raise
 
   def _default_saver_hooks(
     self, hooks: Iterable[_SessionRunHook], scaffold: tf.compat.v1.train.Scaffold

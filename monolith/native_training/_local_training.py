@@ -80,6 +80,9 @@ class LocalTraining:
   ) -> tf_estimator.Estimator:
     """Trains; see `tf_estimator.Estimator.train`. A task whose mode is eval only updates its metrics."""
     input_fn = self._training.create_input_fn(self._task.p.mode)
+    if self._cluster is not None and self._config.partial_recovery:
+      # Servers that were initialized keep what they hold; what an earlier loop left there is not this one's.
+      self._cluster.reset()
     with self._estimator() as estimator:
       return estimator.train(input_fn, hooks=hooks, steps=steps, max_steps=max_steps)
 

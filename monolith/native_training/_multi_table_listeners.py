@@ -24,6 +24,15 @@ def _tables() -> dict[str, Any]:
   return {table.shared_name: table for table in tf.compat.v1.get_collection(_GRAPH_KEY)}
 
 
+def _count_entries(session: tf.compat.v1.Session, stat: Any, basename: tf.Tensor, paths: list[str]) -> dict[str, int]:
+  """Entries of each table in the saved sets `paths`, by the sets' metadata."""
+  counts: dict[str, int] = defaultdict(int)
+  for path in paths:
+    for name, count in zip(*_table_listeners.run(session, stat, {basename: path}), strict=True):
+      counts[name.decode()] += int(count)
+  return counts
+
+
 class MultiHashTableCheckpointSaverListener(_table_listeners.TableSaverListener):
   """Writes the tables into `<basename>-<step>.assets/` before each checkpoint.
 
@@ -46,10 +55,7 @@ class MultiHashTableCheckpointSaverListener(_table_listeners.TableSaverListener)
   def _saved(self, session: tf.compat.v1.Session, step: int, paths: list[str]) -> None:
     if not self._write_ckpt_info:
       return
-    counts: dict[str, int] = defaultdict(int)
-    for path in paths:
-      for name, count in zip(*_table_listeners.run(session, self._stat, {self._stat_basename: path}), strict=True):
-        counts[name.decode()] += int(count)
+    counts = _count_entries(session, self._stat, self._stat_basename, paths)
     info = ckpt_info_pb2.CkptInfo(feature_counts=counts)
     _checkpoint_files.atomic_write_text(
       os.path.join(self._model_dir, f"ckpt.info-{step}"), text_format.MessageToString(info)
@@ -74,6 +80,19 @@ def _groups(shared_names: list[str]) -> dict[str, list[str]]:
   return {base: _in_order(names) for base, names in groups.items()}
 
 
+def _check_sets(assets: str, base: str, saved: list[str]) -> None:
+  """Raises if files of a set are gone while others tell of it; `_check_counts` finds the rest."""
+  everything = _table_listeners.saved_names(os.path.join(assets, ""))
+  described = {name[: -len(".meta")] for name in everything if name.endswith(".meta")}
+  lost = {name for name in described if re.fullmatch(re.escape(base) + r"\d*", name)} - set(saved)
+  numbers = [int(name[len(base) :]) for name in saved if name != base]
+  lost |= {f"{base}{i}" for i in range(max(numbers, default=0))} - set(saved) if numbers else set()
+  if lost:
+    raise ValueError(
+      f"{assets} has lost the files of {', '.join(_in_order(lost))}; bring them back, or restore another checkpoint."
+    )
+
+
 def plan_restore(assets: str, shared_names: list[str]) -> dict[str, Source]:
   """Decides what each table of a graph reads.
 
@@ -81,7 +100,7 @@ def plan_restore(assets: str, shared_names: list[str]) -> dict[str, Source]:
   keeps the fids that are its own.
 
   Raises:
-    ValueError: nothing was saved for a table.
+    ValueError: nothing was saved for a table, or files of a shard are gone.
   """
   plan = {}
   for base, names in _groups(shared_names).items():
@@ -90,6 +109,7 @@ def plan_restore(assets: str, shared_names: list[str]) -> dict[str, Source]:
       raise ValueError(
         f"{assets} holds nothing of multi hash table {names[0]!r}; restore from a checkpoint that was saved with it."
       )
+    _check_sets(assets, base, saved)
     for index, name in enumerate(names):
       if len(saved) == len(names) and (name in saved or len(names) == 1):
         own = name if name in saved else saved[0]
@@ -116,6 +136,35 @@ class MultiHashTableCheckpointRestorerListener(_table_listeners.TableRestorerLis
 
   def _plan(self, path_prefix: str) -> dict[str, Source]:
     return plan_restore(path_prefix, list(self._by_name))
+
+  def begin(self) -> None:
+    super().begin()
+    self._stat_basename = tf.compat.v1.placeholder(tf.string, [])
+    tables = list(self._by_name.values())
+    self._stat = tables[0].feature_stat(self._stat_basename) if tables else None
+
+  def _restore_from_path_prefix(self, sess: tf.compat.v1.Session, path_prefix: str) -> None:
+    self._check_counts(sess, path_prefix)
+    super()._restore_from_path_prefix(sess, path_prefix)
+
+  def _check_counts(self, session: tf.compat.v1.Session, assets: str) -> None:
+    """Compares the saved sets with what `ckpt.info-<step>`, if it is there, says was saved: a whole set may be gone."""
+    checkpoint = assets.rstrip("/")[: -len(".assets")]
+    step = _checkpoint_files.step_of_checkpoint(checkpoint)
+    path = os.path.join(os.path.dirname(checkpoint), f"ckpt.info-{step}")
+    if self._stat is None or not tf.io.gfile.exists(path):
+      return
+    with tf.io.gfile.GFile(path) as file:
+      expected = text_format.Parse(file.read(), ckpt_info_pb2.CkptInfo()).feature_counts
+    bases = _groups(list(self._by_name))
+    saved = [os.path.join(assets, name) for base in bases for name in _saved_names(assets, base)]
+    found = _count_entries(session, self._stat, self._stat_basename, saved)
+    for table in sorted(found):
+      if found[table] < expected.get(table, 0):
+        raise ValueError(
+          f"{assets} holds {found[table]} entries of table {table!r}, but {path} counts {expected[table]}: files of a "
+          f"shard are gone. Bring them back, restore another checkpoint, or delete {path} to go on without them."
+        )
 
   def before_restore(self, session: tf.compat.v1.Session) -> None:
     _table_listeners.run(session, [table.initializer for table in self._by_name.values()])

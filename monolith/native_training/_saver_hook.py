@@ -124,8 +124,10 @@ class NoFirstSaveCheckpointSaverHook(tf.compat.v1.train.CheckpointSaverHook):
 
   def trigger_save(self, session: Any, ignore_save_errors: bool = False) -> None:
     """Saves now; may be called from any thread."""
-    step = session.run(self._global_step_tensor)
-    self._guarded_save(session, step, ignore_save_errors)
+    # Another thread has another default graph.
+    with session.graph.as_default():
+      step = session.run(self._global_step_tensor)
+      self._guarded_save(session, step, ignore_save_errors)
     self._timer.update_last_triggered_step(step)
 
   def end(self, session) -> None:

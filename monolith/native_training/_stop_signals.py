@@ -6,14 +6,22 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import tensorflow as tf
 from absl import logging
 
-__all__ = ["StopOnSignalHook", "StopSignals"]
+__all__ = ["StopOnSignalHook", "StopSignals", "received_signal"]
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
+
+
+_active: List[StopSignals] = []
+
+
+def received_signal() -> Optional[int]:
+  """The signal that asks the loop of this process to end, or None: for hooks that block between steps."""
+  return _active[-1].received if _active else None
 
 
 class StopSignals:
@@ -34,9 +42,12 @@ class StopSignals:
         # An ignored signal stays ignored: nohup means it.
         if signal.getsignal(signum) is not signal.SIG_IGN:
           self._previous[signum] = signal.signal(signum, self._handle)
+      _active.append(self)
     return self
 
   def __exit__(self, *exc_info: object) -> None:
+    if self in _active:
+      _active.remove(self)
     self._restore()
 
   def _restore(self) -> None:

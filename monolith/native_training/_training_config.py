@@ -13,12 +13,13 @@ __all__ = ["CpuTrainingConfig", "DistributedCpuTrainingConfig", "check_training_
 
 @dataclasses.dataclass
 class CpuTrainingConfig:
-  """How a task is trained. Settings whose text ends in "Later." are refused unless they have their default.
+  """How a task is trained. Settings whose text ends in "Refused." must have their default; the error says why, and what
+  to do instead.
 
   :param server_type: role of this process, worker or ps.
-  :param index: index of this worker; 0 is the chief. Later.
+  :param index: index of this worker; 0 is the chief. Refused.
   :param num_ps: number of parameter servers; 0 keeps everything in this process.
-  :param num_workers: number of workers, the chief included. Later.
+  :param num_workers: number of workers, the chief included. Refused.
   :param model_name: name under which the model is served; metrics.deep_insight_name or the class by default.
   :param mode: train; evaluation has a method of its own.
   :param filter_capacity: fids that an occurrence filter has room for.
@@ -30,21 +31,21 @@ class CpuTrainingConfig:
   :param skip_zero_embedding_when_serving: leave out entries whose weights are all zero when serving.
   :param embedding_prefetch_capacity: steps whose embeddings are looked up ahead; 0 turns it off.
   :param enable_embedding_postpush: update tables while the next step runs.
-  :param enable_variable_prefetch: read dense variables ahead of the step. Later.
-  :param enable_variable_postpush: update dense variables while the next step runs. Later.
-  :param enable_sync_training: synchronous training. Later.
-  :param enable_partial_sync_training: synchronous dense variables, asynchronous tables. Later.
-  :param enable_gpu_training: dense variables on the GPU. Later.
-  :param processes_per_gpu: processes that share a GPU. Later.
-  :param merge_sync_training_ckpt: one checkpoint for all ranks. Later.
-  :param enable_async_optimize: update tables behind the step in synchronous training. Later.
-  :param enable_pipelined_fwda2a: overlap the exchange of embeddings. Later.
-  :param enable_pipelined_bwda2a: overlap the exchange of gradients. Later.
-  :param reorder_fids_in_data_pipeline: deal fids out to shards in the input pipeline. Later.
-  :param partial_recovery: restore only restarted parameter servers. Later.
-  :param enable_realtime_training: send parameters to online servers. Later.
-  :param force_shutdown_ps: shut parameter servers down also in real-time training. Later.
-  :param chief_timeout_secs: seconds for which the chief waits for workers at the end. Later.
+  :param enable_variable_prefetch: read dense variables ahead of the step, which then misses the last step's update.
+  :param enable_variable_postpush: update dense variables while the next step runs, which then misses that update.
+  :param enable_sync_training: synchronous training. Refused.
+  :param enable_partial_sync_training: synchronous dense variables, asynchronous tables. Refused.
+  :param enable_gpu_training: dense variables on the GPU. Refused.
+  :param processes_per_gpu: processes that share a GPU. Refused.
+  :param merge_sync_training_ckpt: one checkpoint for all ranks. Refused.
+  :param enable_async_optimize: update tables behind the step in synchronous training. Refused.
+  :param enable_pipelined_fwda2a: overlap the exchange of embeddings. Refused.
+  :param enable_pipelined_bwda2a: overlap the exchange of gradients. Refused.
+  :param reorder_fids_in_data_pipeline: deal fids out to shards in the input pipeline. Refused.
+  :param partial_recovery: restore only restarted parameter servers; the others keep what they learned since.
+  :param enable_realtime_training: send parameters to online servers. Refused.
+  :param force_shutdown_ps: shut parameter servers down also in real-time training. Refused.
+  :param chief_timeout_secs: seconds for which the chief waits for workers at the end. Refused.
   :param tide_start_hour: start of the daily window (UTC) in which the ordinary save period counts.
   :param tide_start_minute: its minute.
   :param tide_end_hour: end of the window, exclusive.
@@ -54,39 +55,39 @@ class CpuTrainingConfig:
   :param save_checkpoints_steps: steps between checkpoints; params.train's by default.
   :param dense_only_save_checkpoints_secs: seconds between checkpoints without tables.
   :param dense_only_save_checkpoints_steps: steps between checkpoints without tables.
-  :param dense_only_stop_training_when_save: stop workers meanwhile. Later.
+  :param dense_only_stop_training_when_save: stop the other workers meanwhile.
   :param checkpoints_max_to_keep: checkpoints to keep; 0 keeps all.
   :param enable_model_ckpt_info: count the entries of each checkpoint (done for multi tables in any case).
   :param feature_eviction_on_save: drop expired entries from the tables after each save.
-  :param clear_nn: start with fresh dense variables. Later.
-  :param continue_training: keep the global step then. Later.
-  :param reload_alias_map: {new variable name: name in the checkpoint}. Later.
-  :param enable_alias_map_auto_gen: guess that map. Later.
+  :param clear_nn: start with fresh dense variables beside the checkpoint's tables, once; the file `clear_nn` remembers.
+  :param continue_training: keep the global step then.
+  :param reload_alias_map: {name of a dense variable: its name in the checkpoint}.
+  :param enable_alias_map_auto_gen: guess that map when the checkpoint lacks variables of the model; None means True.
   :param warmup_file: warmup requests that go into exports.
   :param max_rpc_deadline_millis: milliseconds for a call between exported models.
-  :param max_slow_start_wait_minute: minutes for which a worker's start may be delayed. Later.
+  :param max_slow_start_wait_minute: minutes for which a worker's start may be delayed. Refused.
   :param enable_variable_partition: spread large variables made by get_variable over the parameter servers.
   :param fuse_lookups: where the model allows it and num_ps is 0, look up and combine all embeddings by one op; the
     numbers are the same.
-  :param enable_fused_layout: look embeddings up by layout. Later.
-  :param only_feature_engineering: run the input pipeline only. Later.
-  :param enable_model_dump: record the model's graphs. Later.
-  :param profile_some_steps_from: first step of a profile. Later.
-  :param profile_save_steps_interval: steps between profiles. Later.
-  :param profile_with_nvprof_from_to: steps to profile by nvprof. Later.
-  :param submit_time_secs: when the job was submitted, for metrics. Later.
-  :param containers_ready_time_secs: when its containers were ready, for metrics. Later.
-  :param cluster_type: kind of cluster, for metrics. Later.
-  :param enable_resource_constrained_roughsort: rough sort. Later.
-  :param roughsort_items_use_parquet: its items come as parquet. Later.
-  :param roughsort_candidate_items_path: its items. Later.
-  :param items_input_lagrangex_header: framing of its items. Later.
-  :param items_input_has_sort_id: framing of its items. Later.
-  :param items_input_kafka_dump: framing of its items. Later.
-  :param items_input_kafka_dump_prefix: framing of its items. Later.
-  :param num_extra_dsworker_on_gpu_worker: data service workers beside a GPU worker. Later.
+  :param enable_fused_layout: look embeddings up by layout. Refused.
+  :param only_feature_engineering: run the input pipeline only. Refused.
+  :param enable_model_dump: record the model's graphs. Refused.
+  :param profile_some_steps_from: first step of a profile of ten steps, counted in this run.
+  :param profile_save_steps_interval: steps from the begin of one profile to that of the next.
+  :param profile_with_nvprof_from_to: steps to profile by nvprof. Refused.
+  :param submit_time_secs: when the job was submitted, for metrics. Refused.
+  :param containers_ready_time_secs: when its containers were ready, for metrics. Refused.
+  :param cluster_type: kind of cluster, for metrics. Refused.
+  :param enable_resource_constrained_roughsort: rough sort. Refused.
+  :param roughsort_items_use_parquet: its items come as parquet. Refused.
+  :param roughsort_candidate_items_path: its items. Refused.
+  :param items_input_lagrangex_header: framing of its items. Refused.
+  :param items_input_has_sort_id: framing of its items. Refused.
+  :param items_input_kafka_dump: framing of its items. Refused.
+  :param items_input_kafka_dump_prefix: framing of its items. Refused.
+  :param num_extra_dsworker_on_gpu_worker: data service workers beside a GPU worker. Refused.
   :param device_fn: device of an operation.
-  :param use_dataservice: read from a data service. Later.
+  :param use_dataservice: read from a data service. Refused.
   :param save_summary_steps: steps between summaries; 0 turns them off.
   :param log_step_count_steps: steps between progress lines; 0 turns them off.
   """
@@ -173,22 +174,22 @@ class CpuTrainingConfig:
 
 @dataclasses.dataclass
 class DistributedCpuTrainingConfig(CpuTrainingConfig):
-  """Settings of a training job over several processes, which is not supported yet but for `model_dir`.
+  """Settings of a training job over several processes; of them `model_dir` and `max_retry_times` act in one process.
 
   :param model_dir: directory of checkpoints, summaries and exports.
-  :param tensorboard_log_path: kept for compatibility. Later.
-  :param intra_op_parallelism_threads: threads within an operation. Later.
-  :param inter_op_parallelism_threads: operations at once. Later.
-  :param num_extra_ps: parameter servers to try out. Later.
-  :param num_redundant_ps: spare parameter servers. Later.
-  :param uuid: identifies the job. Later.
-  :param operation_timeout_in_ms: timeout of a step. Later.
-  :param session_creation_timeout_secs: seconds for which a worker waits for the chief. Later.
-  :param max_retry_times: restarts after a change of the cluster. Later.
-  :param retry_wait_in_secs: seconds between them. Later.
-  :param fountain_zk_host: fountain's ZooKeeper. Later.
-  :param fountain_model_name: fountain's model. Later.
-  :param dc_aware: keep traffic within a data center. Later.
+  :param tensorboard_log_path: kept for compatibility. Refused.
+  :param intra_op_parallelism_threads: threads within an operation. Refused.
+  :param inter_op_parallelism_threads: operations at once. Refused.
+  :param num_extra_ps: parameter servers to try out. Refused.
+  :param num_redundant_ps: spare parameter servers. Refused.
+  :param uuid: identifies the job. Refused.
+  :param operation_timeout_in_ms: timeout of a step. Refused.
+  :param session_creation_timeout_secs: seconds for which a worker waits for the chief. Refused.
+  :param max_retry_times: new sessions after a lost one; with partial_recovery up to 6 by default.
+  :param retry_wait_in_secs: seconds between them. Refused.
+  :param fountain_zk_host: fountain's ZooKeeper. Refused.
+  :param fountain_model_name: fountain's model. Refused.
+  :param dc_aware: keep traffic within a data center. Refused.
   """
 
   model_dir: str = ""
@@ -211,13 +212,19 @@ class DistributedCpuTrainingConfig(CpuTrainingConfig):
 _SUPPORTED: FrozenSet[str] = frozenset(
   (
     "checkpoints_max_to_keep",
+    "clear_nn",
+    "continue_training",
     "dense_only_save_checkpoints_secs",
     "dense_only_save_checkpoints_steps",
+    "dense_only_stop_training_when_save",
     "device_fn",
     "embedding_prefetch_capacity",
+    "enable_alias_map_auto_gen",
     "enable_embedding_postpush",
     "enable_model_ckpt_info",
     "enable_variable_partition",
+    "enable_variable_postpush",
+    "enable_variable_prefetch",
     "feature_eviction_on_save",
     "filter_capacity",
     "filter_equal_probability",
@@ -226,10 +233,15 @@ _SUPPORTED: FrozenSet[str] = frozenset(
     "fuse_lookups",
     "hashtable_init_capacity",
     "log_step_count_steps",
+    "max_retry_times",
     "max_rpc_deadline_millis",
     "model_dir",
     "model_name",
     "num_ps",
+    "partial_recovery",
+    "profile_save_steps_interval",
+    "profile_some_steps_from",
+    "reload_alias_map",
     "save_checkpoints_secs",
     "save_checkpoints_steps",
     "save_summary_steps",
@@ -243,11 +255,74 @@ _SUPPORTED: FrozenSet[str] = frozenset(
   )
 )
 
+_WORKERS = "it concerns jobs of several worker processes, which cpu_training.local_train does not start"
+_SYNC = "synchronous training needs several processes under MPI, which cpu_training.local_train does not start"
+_GPU = "tables and training are on the CPU"
+_METRICS = "it is a tag of a metrics service, and none is connected"
+_ROUGHSORT = "rough sort is not built; run predict over the candidates"
+_KAFKA = "Kafka is not built; read files with monolith.data.PBDataset"
+_DATASERVICE = "a data service is not built; give the task's input_fn a tf.data.Dataset of your own"
+_ONLINE = "online servers of parameters are not built; export with params.serving.export_when_saving"
+_MULTI_TABLE = "the trainer keeps all tables in one op"
+_SERVERS = "parameter servers run inside this process, with TensorFlow's own settings"
+
+# Why a setting is refused.
+_REASONS: Dict[str, str] = {
+  "server_type": _WORKERS,
+  "index": _WORKERS,
+  "num_workers": _WORKERS,
+  "mode": "the loop's mode is that of the model; set params.mode, or call evaluate or predict",
+  "use_native_multi_hash_table": _MULTI_TABLE,
+  "enable_sync_training": _SYNC,
+  "enable_partial_sync_training": _SYNC,
+  "enable_gpu_training": _GPU,
+  "processes_per_gpu": _GPU,
+  "merge_sync_training_ckpt": _SYNC,
+  "enable_async_optimize": _SYNC,
+  "enable_pipelined_fwda2a": _SYNC,
+  "enable_pipelined_bwda2a": _SYNC,
+  "reorder_fids_in_data_pipeline": "fids are dealt out to servers by the lookup itself",
+  "enable_realtime_training": _ONLINE,
+  "force_shutdown_ps": _ONLINE,
+  "chief_timeout_secs": _WORKERS,
+  "max_slow_start_wait_minute": _WORKERS,
+  "enable_fused_layout": "the parsers' fused layout is not built; without prefetching, one process uses fused ops",
+  "only_feature_engineering": "there is no model to build then; cpu_training.local_train takes it",
+  "enable_model_dump": "model dumps are not built; export the model",
+  "profile_with_nvprof_from_to": _GPU + "; profile_some_steps_from profiles those",
+  "submit_time_secs": _METRICS,
+  "containers_ready_time_secs": _METRICS,
+  "cluster_type": _METRICS,
+  "enable_resource_constrained_roughsort": _ROUGHSORT,
+  "roughsort_items_use_parquet": _ROUGHSORT,
+  "roughsort_candidate_items_path": _ROUGHSORT,
+  "items_input_lagrangex_header": _ROUGHSORT,
+  "items_input_has_sort_id": _ROUGHSORT,
+  "items_input_kafka_dump": _ROUGHSORT,
+  "items_input_kafka_dump_prefix": _ROUGHSORT,
+  "num_extra_dsworker_on_gpu_worker": _DATASERVICE,
+  "use_dataservice": _DATASERVICE,
+  "tensorboard_log_path": "summaries go to model_dir",
+  "intra_op_parallelism_threads": _SERVERS,
+  "inter_op_parallelism_threads": _SERVERS,
+  "num_extra_ps": _WORKERS,
+  "num_redundant_ps": _WORKERS,
+  "uuid": _WORKERS,
+  "operation_timeout_in_ms": _WORKERS,
+  "session_creation_timeout_secs": _WORKERS,
+  "retry_wait_in_secs": _WORKERS,
+  "fountain_zk_host": "fountain is an internal service",
+  "fountain_model_name": "fountain is an internal service",
+  "dc_aware": _WORKERS,
+  # Of RunnerConfig.
+  "kafka_topics": _KAFKA,
+  "kafka_group_id": _KAFKA,
+  "kafka_servers": _KAFKA,
+}
+
 # Further values, besides the default, that ask for nothing more than what is done anyway.
 _HARMLESS: Dict[str, Any] = {
   "use_native_multi_hash_table": True,
-  "partial_recovery": False,
-  "enable_alias_map_auto_gen": False,
   "use_dataservice": False,
 }
 
@@ -280,7 +355,8 @@ def check_training_config(config: CpuTrainingConfig, also_supported: FrozenSet[s
     value = getattr(config, field.name)
     if value == field.default or (field.name in _HARMLESS and value == _HARMLESS[field.name]):
       continue
+    reason = _REASONS.get(field.name, "nothing acts on it")
     raise ValueError(
-      f"{type(config).__name__}.{field.name}={value!r} is not supported yet; leave it at its default "
+      f"{type(config).__name__}.{field.name}={value!r} is not supported: {reason}; leave it at its default "
       f"({field.default!r})."
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 from typing import Any, Callable, Dict, List, Mapping, Optional
@@ -16,9 +17,11 @@ from monolith.native_training import (
   native_task_context,
   prefetch_queue,
   tf_estimator,
+  variables,
 )
 from monolith.native_training._collect_pass import FeatureConfigs, collect_feature_configs
 from monolith.native_training._combined_step import CombinedFeatureFactory, combined_lookup, why_not_combined
+from monolith.native_training._control_hooks import ControlHooks
 from monolith.native_training._estimator_inputs import call_with_accepted, samples_in
 from monolith.native_training._exporting import create_export_listener
 from monolith.native_training._sparse_step import (
@@ -97,7 +100,11 @@ class CpuTraining:
       self._config.model_name = name or f"di_name_{type(task).__name__}"
     self._config.use_native_multi_hash_table = True
     self._serving_config = dataclasses.replace(
-      self._config, embedding_prefetch_capacity=0, enable_embedding_postpush=False
+      self._config,
+      embedding_prefetch_capacity=0,
+      enable_embedding_postpush=False,
+      enable_variable_prefetch=False,
+      enable_variable_postpush=False,
     )
     self._task = task
     with self._task_context():
@@ -177,7 +184,10 @@ class _ModelBuilder:
     self._hooks: List[tf.compat.v1.train.SessionRunHook] = []
     # Looking ahead and pushing late exist to overlap training steps; elsewhere they would only be wrong.
     self._trains = mode == ModeKeys.TRAIN and not export_context.is_exporting()
-    self._async_function_mgr = prefetch_queue.AsyncFunctionMgr(is_async=False)
+    self._async_function_mgr = prefetch_queue.AsyncFunctionMgr(
+      is_async=self._config.enable_variable_postpush and self._trains
+    )
+    self._prefetches_variables = self._config.enable_variable_prefetch and self._trains
 
   def build(self, features: Any, labels: Any) -> tf_estimator.EstimatorSpec:
     """The spec of the whole graph."""
@@ -223,7 +233,7 @@ class _ModelBuilder:
     ctx.feature_factory, ctx.async_function_mgr = factory, self._async_function_mgr
     try:
       model_fn = self._task.create_model_fn()
-      with _variable_scope(self._config):
+      with _variable_scope(self._config), self._variable_creator_scope():
         spec = call_with_accepted(
           model_fn,
           features=features,
@@ -236,37 +246,59 @@ class _ModelBuilder:
       # They belong to this graph; a later one must not find them.
       ctx.feature_factory, ctx.async_function_mgr = None, None
 
+  def _variable_creator_scope(self) -> Any:
+    if not self._prefetches_variables:
+      return contextlib.nullcontext()
+    self._hooks.append(variables.FetchAllCachedVariablesHook())
+    return tf.variable_creator_scope(variables.cached_variable_creator)
+
   def _with_hooks(self, spec: tf_estimator.EstimatorSpec, filters: Filters) -> tf_estimator.EstimatorSpec:
-    restore = _training_hooks.restore_hook(self._model_dir, filters if self._mode == ModeKeys.TRAIN else None)
+    trains = self._mode == ModeKeys.TRAIN
+    monitor = _training_hooks.ps_monitor(self._config) if trains else None
+    custom = [_training_hooks.custom_restore_listener(self._config, self._model_dir)] if trains else []
+    restore = _training_hooks.restore_hook(self._model_dir, filters if trains else None, monitor, custom)
     if self._mode == ModeKeys.EVAL:
       return spec._replace(evaluation_hooks=(restore, *spec.evaluation_hooks))
     if self._mode == ModeKeys.PREDICT:
       return spec._replace(prediction_hooks=(restore, *spec.prediction_hooks))
     scaffold = spec.scaffold
     if scaffold.saver is None:
-      saver = _training_hooks.full_saver(self._config, self._model_dir)
+      saver = _training_hooks.full_saver(self._config, self._model_dir, monitor)
       scaffold = tf.compat.v1.train.Scaffold(saver=saver, copy_from_scaffold=scaffold)
-    savers = [
-      _training_hooks.full_saver_hook(
-        self._config,
-        self._task,
-        self._model_dir,
-        scaffold,
-        filters,
-        self._async_function_mgr,
-        self._make_export_listener,
-      )
-    ]
+    control = ControlHooks(self._config, self._task, self._model_dir)
+    saver_hook = _training_hooks.full_saver_hook(
+      self._config,
+      self._task,
+      self._model_dir,
+      scaffold,
+      filters,
+      self._async_function_mgr,
+      self._make_export_listener,
+      control.guards,
+    )
+    savers = [saver_hook, control.server_hook(saver_hook)]
     dense_only = _training_hooks.dense_only_saver_hook(
-      self._config, self._task, self._model_dir, self._make_export_listener
+      self._config, self._task, self._model_dir, self._make_export_listener, control.guards
     )
     if dense_only is not None:
       savers.append(dense_only)
-    worker_hooks = (session_hooks.SetCurrentSessionHook(), *self._hooks, *self._async_function_mgr.hooks)
+    worker_hooks = (
+      session_hooks.SetCurrentSessionHook(),
+      *control.worker_hooks,
+      *self._hooks,
+      *self._async_function_mgr.hooks,
+    )
     return spec._replace(
       scaffold=scaffold,
-      training_chief_hooks=(restore, *savers, *spec.training_chief_hooks),
-      training_hooks=(*worker_hooks, *spec.training_hooks),
+      training_chief_hooks=(
+        *control.first,
+        *_training_hooks.health_hooks(self._config, control.barrier_op),
+        restore,
+        *savers,
+        *_training_hooks.profiler_hooks(self._config, self._model_dir),
+        *spec.training_chief_hooks,
+      ),
+      training_hooks=(*worker_hooks, *spec.training_hooks, control.last),
     )
 
   def _make_export_listener(self, save_path: str, dense_only: bool) -> tf.compat.v1.train.CheckpointSaverListener:

@@ -4,16 +4,31 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, List, Optional, TypeAlias
+from typing import Any, Callable, List, Optional, Sequence, TypeAlias
 
 import tensorflow as tf
 
-from monolith.native_training import basic_restore_hook, hash_filter_ops, multi_hash_table_ops, save_utils
+from monolith.native_training import (
+  barrier_ops,
+  basic_restore_hook,
+  dense_reload_utils,
+  hash_filter_ops,
+  multi_hash_table_ops,
+  save_utils,
+)
 from monolith.native_training._sparse_step import Filters
 from monolith.native_training._training_config import CpuTrainingConfig
+from monolith.native_training.hooks import profiler_hook, ps_check_hooks
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 
-__all__ = ["CHECKPOINT_BASENAME", "dense_only_saver_hook", "full_saver", "full_saver_hook", "restore_hook"]
+__all__ = [
+  "CHECKPOINT_BASENAME",
+  "dense_only_saver_hook",
+  "full_saver",
+  "full_saver_hook",
+  "ps_monitor",
+  "restore_hook",
+]
 
 CHECKPOINT_BASENAME = "model.ckpt"
 
@@ -39,25 +54,63 @@ class _AsyncFlushListener(_Listener):
     self._async_function_mgr.flush(session)
 
 
-def restore_hook(model_dir: str, filters: Optional[Filters] = None) -> _Hook:
+class _MarkInitializedListener(basic_restore_hook.CheckpointRestorerListener):
+  """Marks all servers once variables and tables are in place, restored or new."""
+
+  def __init__(self, ps_monitor: save_utils.PsMonitor):
+    self._ps_monitor = ps_monitor
+
+  def after_restore(self, session) -> None:
+    self._ps_monitor.setup_ps_initialized_state(session)
+
+
+def ps_monitor(config: CpuTrainingConfig) -> Optional[save_utils.PsMonitor]:
+  """The monitor of the job's parameter servers, if a restart is to restore only those that were lost."""
+  return save_utils.PsMonitor(config.num_ps) if config.partial_recovery and config.num_ps > 1 else None
+
+
+def custom_restore_listener(config: CpuTrainingConfig, model_dir: str) -> basic_restore_hook.CheckpointRestorerListener:
+  """Restores dense variables that start afresh or had other names, as `config` says."""
+  return dense_reload_utils.CustomRestoreListener(
+    alias_map=config.reload_alias_map,
+    clear_nn=config.clear_nn,
+    continue_training=config.continue_training,
+    model_dir=model_dir,
+    enable_alias_map_auto_gen=config.enable_alias_map_auto_gen,
+  )
+
+
+def restore_hook(
+  model_dir: str,
+  filters: Optional[Filters] = None,
+  monitor: Optional[save_utils.PsMonitor] = None,
+  more_listeners: Sequence[basic_restore_hook.CheckpointRestorerListener] = (),
+) -> _Hook:
   """Restores the tables from the checkpoint of the dense variables, before any other hook sees the session.
 
   Args:
     model_dir: directory of the checkpoints.
     filters: occurrence filters to restore too, for a graph that trains.
+    monitor: tells which servers still have their tables. Filters are always restored.
+    more_listeners: called after those of tables and filters.
   """
   basename = os.path.join(model_dir, CHECKPOINT_BASENAME)
   listeners: List[basic_restore_hook.CheckpointRestorerListener] = [
-    multi_hash_table_ops.MultiHashTableCheckpointRestorerListener(basename)
+    multi_hash_table_ops.MultiHashTableCheckpointRestorerListener(basename, monitor)
   ]
   if filters is not None:
     listeners.append(
       hash_filter_ops.HashFilterCheckpointRestorerListener(basename, filters.handles, filters.keep_counts)
     )
+  listeners.extend(more_listeners)
+  if monitor is not None:
+    listeners.append(_MarkInitializedListener(monitor))
   return basic_restore_hook.CheckpointRestorerHook(listeners=listeners)
 
 
-def full_saver(config: CpuTrainingConfig, model_dir: str) -> save_utils.PartialRecoverySaver:
+def full_saver(
+  config: CpuTrainingConfig, model_dir: str, monitor: Optional[save_utils.PsMonitor] = None
+) -> save_utils.PartialRecoverySaver:
   """The saver of all dense variables."""
   return save_utils.PartialRecoverySaver(
     sharded=True,
@@ -65,8 +118,24 @@ def full_saver(config: CpuTrainingConfig, model_dir: str) -> save_utils.PartialR
     keep_checkpoint_every_n_hours=_KEEP_EVERY_N_HOURS,
     defer_build=True,
     save_relative_paths=True,
+    ps_monitor=monitor,
     model_dir=model_dir,
   )
+
+
+def profiler_hooks(config: CpuTrainingConfig, model_dir: str) -> List[_Hook]:
+  """The hook that profiles steps, if `config` asks for one."""
+  if config.profile_some_steps_from is None:
+    return []
+  every = config.profile_save_steps_interval
+  return [profiler_hook.ProfileStepsHook(model_dir, config.profile_some_steps_from, every_n_steps=every)]
+
+
+def health_hooks(config: CpuTrainingConfig, barrier_op: barrier_ops.BarrierOp) -> List[_Hook]:
+  """The hook that watches the memory of parameter servers, if there are any."""
+  if not config.num_ps:
+    return []
+  return [ps_check_hooks.PsHealthCheckerHook(ps_check_hooks.Config(barrier_op, config.num_ps))]
 
 
 def full_saver_hook(
@@ -77,7 +146,8 @@ def full_saver_hook(
   filters: Filters,
   async_function_mgr: AsyncFunctionMgr,
   make_export_listener: ExportListenerMaker,
-) -> _Hook:
+  guards: Sequence[_Listener] = (),
+) -> save_utils.NoFirstSaveCheckpointSaverHook:
   """Writes tables, occurrence filters and dense variables.
 
   Args:
@@ -88,6 +158,7 @@ def full_saver_hook(
     filters: occurrence filters, whose counts are written with the tables.
     async_function_mgr: holds updates that are still queued.
     make_export_listener: (path of the checkpoints, dense_only) -> the listener that exports after a save.
+    guards: surround the save and its second attempt.
   """
   basename = os.path.join(model_dir, CHECKPOINT_BASENAME)
   listeners: List[_Listener] = [
@@ -118,13 +189,21 @@ def full_saver_hook(
     tide_end_minute=config.tide_end_minute,
     tide_save_secs=config.tide_save_secs,
     use_native_multi_hash_table=True,
+    guard_saver_listeners=guards,
   )
 
 
 def dense_only_saver_hook(
-  config: CpuTrainingConfig, task: Any, model_dir: str, make_export_listener: ExportListenerMaker
+  config: CpuTrainingConfig,
+  task: Any,
+  model_dir: str,
+  make_export_listener: ExportListenerMaker,
+  guards: Sequence[_Listener] = (),
 ) -> Optional[_Hook]:
-  """Writes dense variables alone into `<model_dir>/dense_only`, or None when no period asks for it."""
+  """Writes dense variables alone into `<model_dir>/dense_only`, or None when no period asks for it.
+
+  The guards stop the workers meanwhile, if `config.dense_only_stop_training_when_save` asks for that.
+  """
   secs = config.dense_only_save_checkpoints_secs
   steps = config.dense_only_save_checkpoints_steps
   if secs is None and steps is None:
@@ -148,4 +227,5 @@ def dense_only_saver_hook(
     save_graph_def=False,
     is_dense_only=True,
     use_native_multi_hash_table=True,
+    guard_saver_listeners=guards if config.dense_only_stop_training_when_save else (),
   )

@@ -9,6 +9,7 @@ together, and resumes from the newest one.
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import os
 import tempfile
@@ -20,6 +21,7 @@ from absl import logging
 from monolith.native_training import save_utils, tf_estimator
 from monolith.native_training._collect_pass import FeatureConfigs
 from monolith.native_training._exporting import create_exporter
+from monolith.native_training._feature_engineering import write_features
 from monolith.native_training._local_training import LocalTraining
 from monolith.native_training._training_config import (
   CpuTrainingConfig,
@@ -40,11 +42,15 @@ __all__ = [
   "create_exporter",
   "get_req_time",
   "is_chief",
+  "local_feature_engineering_internal",
   "local_train",
   "local_train_internal",
   "make_config_backward_compatible",
   "make_native_task_context",
 ]
+
+# The steps before it also allocate memory and compile.
+_FIRST_PROFILED_STEP = 10
 
 # Belong to jobs of several processes, which are not built yet.
 _NOT_BUILT = frozenset(
@@ -53,7 +59,6 @@ _NOT_BUILT = frozenset(
     "distributed_sync_train",
     "distributed_train",
     "init_sync_train_and_update_conf",
-    "local_feature_engineering_internal",
   )
 )
 
@@ -75,7 +80,7 @@ def local_train(
   enable_embedding_postpush: bool = True,
   remove_model_dir_if_exists: bool = True,
   only_feature_engineering: bool = False,
-) -> tf_estimator.Estimator:
+) -> Optional[tf_estimator.Estimator]:
   """Trains in this process.
 
   Args:
@@ -84,22 +89,21 @@ def local_train(
     model_dir: directory of checkpoints and summaries; `<tmp>/<user>/<name>` by default.
     steps: steps to train; None trains until the input ends.
     save_checkpoints_steps: steps between checkpoints.
-    profiling: not supported yet.
+    profiling: profile ten steps out of every 5000 into `<model_dir>/plugins/profile`, for TensorBoard.
     enable_embedding_prefetch: look the next step's embeddings up while a step runs. Its lookups then miss the
       updates of that step.
     enable_embedding_postpush: update tables while the next step runs. With this and the former off, a run repeats
       exactly.
     remove_model_dir_if_exists: start afresh, deleting `model_dir`; False resumes from its newest checkpoint.
-    only_feature_engineering: not supported yet.
+    only_feature_engineering: build no model, and write what the input pipeline yields to `<model_dir>/features`; see
+      `FeatureEngineeringSaveHook`.
 
   Returns:
-    The estimator, for its checkpoints and variable values.
+    The estimator, for its checkpoints and variable values; None with only_feature_engineering.
 
   Raises:
-    ValueError: a setting is not supported yet, or model_dir cannot be written.
+    ValueError: a setting is not supported, or model_dir cannot be written.
   """
-  if only_feature_engineering:
-    raise ValueError("local_train: only_feature_engineering is not supported yet; leave it False.")
   name = _name_of(params)
   if model_dir is None:
     model_dir = os.path.join(tempfile.gettempdir(), getpass.getuser(), name)
@@ -112,6 +116,7 @@ def local_train(
     save_checkpoints_steps=save_checkpoints_steps,
     embedding_prefetch_capacity=1 if enable_embedding_prefetch else 0,
     enable_embedding_postpush=enable_embedding_postpush,
+    only_feature_engineering=only_feature_engineering,
   )
   make_config_backward_compatible(model_dir, config)
   return local_train_internal(params, config, model_dir, steps=steps, profiling=profiling)
@@ -124,7 +129,7 @@ def local_train_internal(
   steps: Optional[int] = 100,
   profiling: bool = False,
   user_hooks: Optional[Sequence[tf.compat.v1.train.SessionRunHook]] = None,
-) -> tf_estimator.Estimator:
+) -> Optional[tf_estimator.Estimator]:
   """Trains in this process by `conf`; resumes from the newest checkpoint of `model_dir`.
 
   Args:
@@ -132,20 +137,40 @@ def local_train_internal(
     conf: the settings.
     model_dir: directory of checkpoints and summaries.
     steps: further steps to train; None trains until the input ends.
-    profiling: not supported yet.
+    profiling: profile ten steps out of every `conf.profile_save_steps_interval`.
     user_hooks: hooks of the training loop.
 
   Returns:
-    The estimator, for its checkpoints and variable values.
+    The estimator, for its checkpoints and variable values; None with `conf.only_feature_engineering`.
 
   Raises:
-    ValueError: a setting is not supported yet, or model_dir cannot be written.
+    ValueError: a setting is not supported, or model_dir cannot be written.
   """
-  if profiling:
-    raise ValueError("profiling is not supported yet; leave it False.")
+  if conf.only_feature_engineering:
+    write_features(params, conf, model_dir, steps, profiling)
+    return None
+  if profiling and conf.profile_some_steps_from is None:
+    conf = dataclasses.replace(conf, profile_some_steps_from=_FIRST_PROFILED_STEP)
   save_utils.check_writable(model_dir)
   with LocalTraining(params, conf, model_dir) as training:
     return training.train(steps=steps, hooks=user_hooks)
+
+
+def local_feature_engineering_internal(
+  params: Any, conf: CpuTrainingConfig, model_dir: str, profiling: bool = False
+) -> None:
+  """Writes all that the input pipeline of a task yields to `<model_dir>/features`; no model is built.
+
+  Args:
+    params: the model's params, or a model object.
+    conf: the settings.
+    model_dir: directory of the files.
+    profiling: profile ten steps.
+
+  Raises:
+    ValueError: a setting is not supported, or the input yields something that cannot be written.
+  """
+  write_features(params, conf, model_dir, profiling=profiling)
 
 
 def make_config_backward_compatible(model_dir: str, config: CpuTrainingConfig) -> None:

@@ -41,7 +41,8 @@ def main(argv: List[str]) -> None:
   estimator = cpu_training.local_train(
     FFMParams().task(), num_ps=settings.num_ps, model_dir=settings.model_dir, steps=settings.steps
   )
-  print(f"trained {settings.steps} steps; the checkpoint is {estimator.latest_checkpoint()}")
+  if estimator is not None:
+    print(f"trained {settings.steps} steps; the checkpoint is {estimator.latest_checkpoint()}")
 
 
 if __name__ == "__main__":

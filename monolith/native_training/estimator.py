@@ -19,6 +19,7 @@ import tensorflow as tf
 from monolith.core.errors import CallerError
 from monolith.native_training import save_utils, tf_estimator
 from monolith.native_training._head_spec import EstimatorSpec
+from monolith.native_training._seed_checkpoint import seed_model_dir
 from monolith.native_training.service_discovery import ServiceDiscoveryType
 
 if TYPE_CHECKING:
@@ -57,12 +58,16 @@ def __getattr__(name: str) -> Any:
   raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+# The steps before it also allocate memory and compile.
+_FIRST_PROFILED_STEP = 10
+
+
 @dataclasses.dataclass
 class RunConfig:
   """The settings of an `Estimator` that most jobs touch; see `RunnerConfig` for their meaning.
 
-  :param enable_parameter_sync: send parameters to online servers. Later.
-  :param enable_local_profiling: profile a local run. Later.
+  :param enable_parameter_sync: send parameters to online servers. Refused.
+  :param enable_local_profiling: profile ten steps of a local run now and then, for TensorBoard.
   """
 
   is_local: bool = False
@@ -128,9 +133,8 @@ class RunConfig:
     """
     from monolith.native_training.runner_utils import RunnerConfig as Runner
 
-    for name in ("enable_parameter_sync", "enable_local_profiling"):
-      if getattr(self, name):
-        raise ValueError(f"RunConfig.{name} is not supported yet; leave it False.")
+    if self.enable_parameter_sync:
+      raise ValueError("RunConfig.enable_parameter_sync is not supported: there are no online servers; leave it False.")
     own = ("enable_parameter_sync", "enable_local_profiling")
     values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in own}
     if self.is_local:
@@ -141,6 +145,8 @@ class RunConfig:
       runner.discovery_type = ServiceDiscoveryType.ZK
     runner.embedding_prefetch_capacity = max(1, runner.embedding_prefetch_capacity)
     runner.enable_embedding_postpush = True
+    if self.enable_local_profiling and self.is_local:
+      runner.profile_some_steps_from = _FIRST_PROFILED_STEP
     return runner
 
 
@@ -150,6 +156,8 @@ _ALSO_SUPPORTED: FrozenSet[str] = frozenset(
     "discovery_type",
     "is_local",
     "monolith_grpc_worker_service_handler_multiplier",
+    "restore_ckpt",
+    "restore_dir",
     "tf_grpc_worker_cache_threads",
   )
 )
@@ -215,6 +223,7 @@ class Estimator:
       train = getattr(model, "p", model).train
       steps, max_steps = train.steps, train.max_steps
     save_utils.check_writable(self.model_dir)
+    seed_model_dir(self.model_dir, self._runner.restore_dir, self._runner.restore_ckpt)
     with self._training(model) as training:
       training.train(steps=steps, max_steps=max_steps, hooks=hooks)
     return self

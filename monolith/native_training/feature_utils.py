@@ -275,9 +275,7 @@ def _apply_dense(ctx: Any, dense: List[GradAndVar], var_opt: tf.compat.v1.train.
 
 
 def _increment(ctx: Any, global_step: tf.Variable, train_ops: Sequence[Any]) -> Any:
-  def increment() -> tf.Operation:
-    return tf.group(global_step.assign_add(1, read_value=False))
-
-  # Learning rates read the step while the update ops run, so those come first.
+  # Learning rates read the step while the update ops run, so those come first. The step is counted at once also where
+  # the updates run one step later: a checkpoint of step n holds, after the flush before it, n updates.
   with tf.control_dependencies([op for op in train_ops if op is not None]):
-    return ctx.add_async_function(target=increment)
+    return tf.group(global_step.assign_add(1, read_value=False))

@@ -6,56 +6,62 @@ from __future__ import annotations
 import dataclasses
 from typing import Optional
 
+from monolith.native_training import gflags_utils
 from monolith.native_training.cpu_training import DistributedCpuTrainingConfig
 from monolith.native_training.service_discovery import ServiceDiscoveryType
 
 __all__ = ["RunnerConfig"]
 
 
+@gflags_utils.extract_flags_decorator(
+  remove_flags=("device_fn", "profile_save_steps_interval", "reload_alias_map", "use_dataservice")
+)
 @dataclasses.dataclass
 class RunnerConfig(DistributedCpuTrainingConfig):
-  """Settings of a whole job. Those whose text ends in "Later." are refused unless they have their default.
+  """Settings of a whole job. Those whose text ends in "Refused." must have their default.
 
-  :param task: class or script of the model. Later.
-  :param tf_config: TF_CONFIG of the job. Later.
-  :param deep_insight_name: the model's name in deep insight. Later.
+  Each can be given as a command-line flag of its name, too, which counts where code left the default.
+
+  :param task: class or script of the model. Refused.
+  :param tf_config: TF_CONFIG of the job. Refused.
+  :param deep_insight_name: the model's name in deep insight. Refused.
   :param discovery_type: how processes find each other; a local job needs none.
-  :param zk_server: ZooKeeper's address. Later.
-  :param zk_watch_address_family: ipv4 or ipv6. Later.
+  :param zk_server: ZooKeeper's address. Refused.
+  :param zk_watch_address_family: ipv4 or ipv6. Refused.
   :param is_local: train in this process.
-  :param enable_fid_dedup: kept for compatibility. Later.
-  :param bzid: business of online serving. Later.
-  :param ps_replica_num: replicas of each online server. Later.
+  :param enable_fid_dedup: kept for compatibility. Refused.
+  :param bzid: business of online serving. Refused.
+  :param ps_replica_num: replicas of each online server. Refused.
   :param tf_grpc_worker_cache_threads: threads of gRPC's client side, between processes only.
   :param monolith_grpc_worker_service_handler_multiplier: handlers of its server side, between processes only.
-  :param params_override: JSON of model params to override. Later.
-  :param base_name: name of online serving. Later.
-  :param data_type: kind of the input's records. Later.
-  :param feature_list: path of feature_list.conf. Later.
-  :param lagrangex_header: framing of the input. Later.
-  :param sort_id: framing of the input. Later.
-  :param kafka_dump: framing of the input. Later.
-  :param kafka_dump_prefix: framing of the input. Later.
-  :param restore_dir: directory of checkpoints to start from. Later.
-  :param restore_ckpt: the checkpoint there. Later.
-  :param deep_insight_target: heads in deep insight. Later.
-  :param deep_insight_sample_ratio: share of samples sent there. Later.
-  :param unified_serving: kept for compatibility. Later.
-  :param use_estimator: kept for compatibility. Later.
-  :param kafka_topics: topics of the input. Later.
-  :param kafka_group_id: consumer group. Later.
-  :param kafka_servers: brokers. Later.
-  :param input_path: directory of the input. Later.
-  :param is_hourly: it has a directory per hour. Later.
-  :param wildcard: pattern of its files. Later.
-  :param start_date: first day, inclusive. Later.
-  :param end_date: last day, exclusive. Later.
-  :param start_hour: first hour, inclusive. Later.
-  :param end_hour: last hour, exclusive. Later.
-  :param enable_dynamic_sharding: deal files out while training. Later.
-  :param max_task_num_per_worker: tasks of a worker then. Later.
+  :param params_override: JSON of model params to override. Refused.
+  :param base_name: name of online serving. Refused.
+  :param data_type: kind of the input's records. Refused.
+  :param feature_list: path of feature_list.conf. Refused.
+  :param lagrangex_header: framing of the input. Refused.
+  :param sort_id: framing of the input. Refused.
+  :param kafka_dump: framing of the input. Refused.
+  :param kafka_dump_prefix: framing of the input. Refused.
+  :param restore_dir: directory of checkpoints to start from where model_dir has none.
+  :param restore_ckpt: the checkpoint there, such as model.ckpt-30; the newest one by default.
+  :param deep_insight_target: heads in deep insight. Refused.
+  :param deep_insight_sample_ratio: share of samples sent there. Refused.
+  :param unified_serving: kept for compatibility. Refused.
+  :param use_estimator: kept for compatibility. Refused.
+  :param kafka_topics: topics of the input. Refused.
+  :param kafka_group_id: consumer group. Refused.
+  :param kafka_servers: brokers. Refused.
+  :param input_path: directory of the input. Refused.
+  :param is_hourly: it has a directory per hour. Refused.
+  :param wildcard: pattern of its files. Refused.
+  :param start_date: first day, inclusive. Refused.
+  :param end_date: last day, exclusive. Refused.
+  :param start_hour: first hour, inclusive. Refused.
+  :param end_hour: last hour, exclusive. Refused.
+  :param enable_dynamic_sharding: deal files out while training. Refused.
+  :param max_task_num_per_worker: tasks of a worker then. Refused.
   :param disable_native_metrics: False prints AUC or mean squared error at each step to standard error; progress and
-    summaries show them in any case. Later.
+    summaries show them in any case. Refused.
   """
 
   task: Optional[str] = None
@@ -97,3 +103,6 @@ class RunnerConfig(DistributedCpuTrainingConfig):
   enable_dynamic_sharding: bool = False
   max_task_num_per_worker: int = 1
   disable_native_metrics: bool = True
+
+  def __post_init__(self) -> None:
+    gflags_utils.update(self)

@@ -21,6 +21,7 @@ from monolith.native_training._checkpoint_files import (
   step_of_checkpoint,
 )
 from monolith.native_training._checkpoint_saver import PartialRecoverySaver
+from monolith.native_training._ps_monitor import PsMonitor, SaverBuilder
 from monolith.native_training._save_timer import SecondOrStepTimerWithTideSetting
 from monolith.native_training._saver_hook import NoFirstSaveCheckpointSaverHook
 
@@ -28,7 +29,9 @@ __all__ = [
   "MONOLITH_CHECKPOINT_FILE",
   "NoFirstSaveCheckpointSaverHook",
   "PartialRecoverySaver",
+  "PsMonitor",
   "SaveHelper",
+  "SaverBuilder",
   "SecondOrStepTimerWithTideSetting",
   "atomic_write_text",
   "check_writable",

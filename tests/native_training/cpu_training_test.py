@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import signal
 
 import numpy as np
@@ -585,26 +587,43 @@ def test_table_name_collisions_are_named():
 
 
 @pytest.mark.parametrize(
-  "field, value",
+  "field, value, reason",
   [
-    ("num_workers", 2),
-    ("index", 1),
-    ("enable_sync_training", True),
-    ("enable_fused_layout", True),
-    ("partial_recovery", True),
-    ("use_native_multi_hash_table", False),
-    ("enable_variable_prefetch", True),
-    ("reload_alias_map", {"a": "b"}),
-    ("profile_some_steps_from", 10),
-    ("use_dataservice", True),
-    ("clear_nn", True),
-    ("enable_realtime_training", True),
+    ("num_workers", 2, "it concerns jobs of several worker processes, which cpu_training.local_train does not start"),
+    ("index", 1, "it concerns jobs of several worker processes"),
+    ("enable_sync_training", True, "synchronous training needs several processes under MPI"),
+    ("enable_fused_layout", True, "the parsers' fused layout is not built"),
+    ("use_native_multi_hash_table", False, "the trainer keeps all tables in one op"),
+    (
+      "profile_with_nvprof_from_to",
+      "1,2",
+      "tables and training are on the CPU; profile_some_steps_from profiles those",
+    ),
+    ("use_dataservice", True, "a data service is not built"),
+    ("enable_realtime_training", True, "online servers of parameters are not built"),
+    ("mode", "eval", "set params.mode, or call evaluate or predict"),
+    ("only_feature_engineering", True, "cpu_training.local_train takes it"),
+    ("cluster_type", "x", "tag of a metrics service"),
   ],
 )
-def test_settings_for_later_are_refused_by_name(field, value):
+def test_what_cannot_be_is_refused_with_its_reason(field, value, reason):
   config = CpuTrainingConfig(**{field: value})
-  with pytest.raises(ValueError, match=f"CpuTrainingConfig.{field}=.* is not supported yet"):
+  with pytest.raises(ValueError, match=f"CpuTrainingConfig.{field}=.* is not supported: .*{reason}.*leave it at its"):
     cpu_training.CpuTraining(config, _Task.params().instantiate())
+
+
+def test_every_setting_works_or_has_a_reason():
+  from monolith.native_training import _training_config as config
+
+  names = {field.name for field in dataclasses.fields(cpu_training.DistributedCpuTrainingConfig)}
+  assert config._SUPPORTED <= names
+  assert names - config._SUPPORTED == names & set(config._REASONS)
+  assert not config._SUPPORTED & set(config._REASONS)
+  # The text of a setting says the same.
+  for cls in (CpuTrainingConfig, cpu_training.DistributedCpuTrainingConfig):
+    for name, text in re.findall(r":param (\w+):((?:(?!:param).)*)", cls.__doc__, re.DOTALL):
+      if name not in ("server_type", "mode", "use_native_multi_hash_table"):
+        assert ("Refused." in text) == (name not in config._SUPPORTED), name
 
 
 def test_contradictory_settings_are_refused():
@@ -637,3 +656,53 @@ def test_is_chief():
   assert cpu_training.is_chief(CpuTrainingConfig())
   assert not cpu_training.is_chief(CpuTrainingConfig(index=1))
   assert not cpu_training.is_chief(CpuTrainingConfig(server_type="ps"))
+
+
+class _Numbered(_Task):
+  """Fids 0 to 5, one a step, each trained once by a pass over the data."""
+
+  dim = 1
+
+  def create_input_fn(self, mode):
+    def input_fn():
+      dataset = tf.data.Dataset.range(6).map(lambda i: tf.RaggedTensor.from_row_lengths([i], [1]))
+      dataset = dataset.map(lambda fids: {"feature": fids, "dense": tf.ones([1, 1])})
+      return dataset.ragged_batch(6).map(_all_in_one) if mode == ModeKeys.PREDICT else dataset
+
+    return input_fn
+
+
+def _all_in_one(batch):
+  return {"feature": batch["feature"].merge_dims(0, 1), "dense": tf.ones([6, 1])}
+
+
+def test_resume_goes_on_in_the_input_and_the_end_of_it_starts_afresh(tmp_path, caplog):
+  def seen():
+    return _predict(_Numbered, tmp_path).ravel().tolist()
+
+  for steps, expected in (
+    (2, [-1, -1, 0, 0, 0, 0]),
+    (1, [-1, -1, -1, 0, 0, 0]),
+    (None, [-1] * 6),
+    (2, [-2, -2] + [-1] * 4),
+  ):
+    cpu_training.local_train(_Numbered.params(), model_dir=tmp_path, steps=steps, **_RESUME)
+    assert seen() == expected
+  # Stopped at the very end: the next run finds nothing to train, says so, and the one after it starts afresh.
+  for steps, expected in ((4, [-2] * 6), (2, [-2] * 6), (2, [-3, -3] + [-2] * 4)):
+    cpu_training.local_train(_Numbered.params(), model_dir=tmp_path, steps=steps, **_RESUME)
+    assert seen() == expected
+  assert sum("An earlier run had used the input up" in message for message in caplog.messages) == 1
+
+
+def test_resume_may_use_another_input(tmp_path):
+  cpu_training.local_train(_Numbered.params(), model_dir=tmp_path, steps=2, **_RESUME)
+
+  class Other(_Numbered):
+    def create_input_fn(self, mode):
+      if mode == ModeKeys.PREDICT:
+        return super().create_input_fn(mode)
+      return _Task.create_input_fn(self, mode)
+
+  cpu_training.local_train(Other.params(), model_dir=tmp_path, steps=1, **_RESUME)
+  assert _predict(_Numbered, tmp_path).ravel().tolist() == [-3, -1, 0, 0, 0, 0]

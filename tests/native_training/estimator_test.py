@@ -211,7 +211,7 @@ class TestConfigs:
     assert isinstance(runner, estimator.RunnerConfig)
     assert (runner.num_ps, runner.model_dir) == (2, "d")
     assert runner.embedding_prefetch_capacity == 1 and runner.enable_embedding_postpush
-    with pytest.raises(ValueError, match="enable_parameter_sync is not supported yet"):
+    with pytest.raises(ValueError, match="enable_parameter_sync is not supported: there are no online servers"):
       estimator.RunConfig(enable_parameter_sync=True).to_runner_config()
 
   def test_run_config_trains(self, tmp_path):
@@ -227,7 +227,7 @@ class TestConfigs:
       estimator.Estimator(_params(), estimator.RunConfig(is_local=True))
     with pytest.raises(ValueError, match="warm_start_from is not supported"):
       estimator.Estimator(_params(), estimator.RunConfig(), warm_start_from="x")
-    with pytest.raises(ValueError, match="RunnerConfig.kafka_topics='t' is not supported yet"):
+    with pytest.raises(ValueError, match="RunnerConfig.kafka_topics='t' is not supported: Kafka is not built"):
       _make(tmp_path, kafka_topics="t").train(steps=1)
     with pytest.raises(AssertionError, match="must be a list of SessionRunHook"):
       _make(tmp_path).train(steps=1, hooks=[3])

@@ -160,8 +160,8 @@ class TestPartialRecoverySaver:
     saver.restore(session, path)
     assert session.run(v) == 3.0
 
-  def test_ps_monitor_is_refused_by_name(self):
-    with pytest.raises(ValueError, match="ps_monitor is not supported yet"):
+  def test_ps_monitor_needs_a_sharded_saver(self):
+    with pytest.raises(ValueError, match="pass sharded=True"):
       save_utils.PartialRecoverySaver(ps_monitor=object())
 
 
