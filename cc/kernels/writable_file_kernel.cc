@@ -144,9 +144,12 @@ class EntryDumpFileAppendOp : public FileUseOp {
     for (int64_t i = 0; i < items; ++i, row += dim) {
       values[0] = bias.flat<float>()(i);
       std::copy(row, row + dim, values.begin() + 1);
-      EntryDumpWriter writer(&records[i]);
+      std::string& record = records[i];
+      record.resize(MostEntryBytes(static_cast<int>(values.size()), {}));
+      EntryDumpWriter writer(record.data());
       writer.WriteFid(ids.flat<int64_t>()(i));
       writer.WriteValues(values.data(), static_cast<int>(values.size()));
+      record.resize(writer.end() - record.data());
     }
     return file->AppendRecords(records);
   }
