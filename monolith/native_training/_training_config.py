@@ -69,7 +69,8 @@ class CpuTrainingConfig:
   :param enable_variable_partition: spread large variables made by get_variable over the parameter servers.
   :param fuse_lookups: where the model allows it and num_ps is 0, look up and combine all embeddings by one op; the
     numbers are the same.
-  :param enable_fused_layout: look embeddings up by layout. Refused.
+  :param enable_fused_layout: leave fids in the records, shard them there, and look embeddings up by layout; it needs
+    lookup_embedding_slice without groups. With a clip_norm, the norm is that of the layouts' gradients.
   :param only_feature_engineering: run the input pipeline only. Refused.
   :param enable_model_dump: record the model's graphs. Refused.
   :param profile_some_steps_from: first step of a profile of ten steps, counted in this run.
@@ -221,6 +222,7 @@ _SUPPORTED: FrozenSet[str] = frozenset(
     "embedding_prefetch_capacity",
     "enable_alias_map_auto_gen",
     "enable_embedding_postpush",
+    "enable_fused_layout",
     "enable_model_ckpt_info",
     "enable_variable_partition",
     "enable_variable_postpush",
@@ -286,7 +288,6 @@ _REASONS: Dict[str, str] = {
   "force_shutdown_ps": _ONLINE,
   "chief_timeout_secs": _WORKERS,
   "max_slow_start_wait_minute": _WORKERS,
-  "enable_fused_layout": "the parsers' fused layout is not built; without prefetching, one process uses fused ops",
   "only_feature_engineering": "there is no model to build then; cpu_training.local_train takes it",
   "enable_model_dump": "model dumps are not built; export the model",
   "profile_with_nvprof_from_to": _GPU + "; profile_some_steps_from profiles those",

@@ -24,6 +24,7 @@ from monolith.native_training._combined_step import CombinedFeatureFactory, comb
 from monolith.native_training._control_hooks import ControlHooks
 from monolith.native_training._estimator_inputs import call_with_accepted, samples_in
 from monolith.native_training._exporting import create_export_listener
+from monolith.native_training._layout_step import LayoutLookup, create_partitioned_tables, split_records
 from monolith.native_training._sparse_step import (
   Filters,
   TableFeatureFactory,
@@ -33,6 +34,7 @@ from monolith.native_training._sparse_step import (
   split_features,
 )
 from monolith.native_training._training_config import CpuTrainingConfig, check_training_config
+from monolith.native_training.data import parsers
 from monolith.native_training.hooks import progress_hook, session_hooks
 from monolith.native_training.model_export import export_context
 
@@ -107,8 +109,12 @@ class CpuTraining:
       enable_variable_postpush=False,
     )
     self._task = task
+    self.parser_type: Optional[str] = None
+    """Which records the input function parsed."""
     with self._task_context():
       self._feature_configs = collect_feature_configs(task, config.hashtable_init_capacity)
+      self.layouts = dict(getattr(task, "layout_dict", None) or {})
+      """{layout: how one lookup joins slices}, as the dry run met them."""
 
   @property
   def config(self) -> CpuTrainingConfig:
@@ -132,8 +138,10 @@ class CpuTraining:
     """The task's input function, with a prefetching dataset."""
 
     def input_fn(config: Any = None) -> Any:
-      with self._task_context():
+      by_layout = self._config.enable_fused_layout and mode == ModeKeys.TRAIN
+      with self._task_context(), parsers.ParserCtx(by_layout) as parser_ctx:
         result = call_with_accepted(self._task.create_input_fn(mode), mode=mode, config=config)
+      self.parser_type = parser_ctx.parser_type
       if isinstance(result, tf.data.Dataset):
         result = result.prefetch(tf.data.AUTOTUNE)
       return result
@@ -191,6 +199,8 @@ class _ModelBuilder:
 
   def build(self, features: Any, labels: Any) -> tf_estimator.EstimatorSpec:
     """The spec of the whole graph."""
+    if self._config.enable_fused_layout and self._trains and self._task.p.mode == ModeKeys.TRAIN:
+      return self._build_by_layout(features, labels)
     split = split_features(features, self._feature_configs)
     filters = create_filters(self._config, self._feature_configs)
     tables = create_tables(self._config, self._feature_configs, filters)
@@ -217,6 +227,20 @@ class _ModelBuilder:
     spec = self._call_model_fn(factory, dense if combined else {**dense, **embeddings}, labels)
     return spec if export_context.is_exporting() else self._with_hooks(spec, filters)
 
+  def _build_by_layout(self, features: Any, labels: Any) -> tf_estimator.EstimatorSpec:
+    if not self._training.layouts:
+      raise ValueError("enable_fused_layout: the model looks nothing up by lookup_embedding_slice; switch it off.")
+    records, dense = split_records(features)
+    filters = create_filters(self._config, self._feature_configs)
+    tables = create_partitioned_tables(self._config, self._feature_configs, self._training.layouts, filters)
+    lookup = LayoutLookup(tables, records, self._training.parser_type or "example")
+    dense, labels, queue = lookup.prefetched(dense, labels, self._config.embedding_prefetch_capacity)
+    if queue is not None:
+      self._hooks.append(prefetch_queue.EnqueueHook(queue))
+    progress_hook.set_samples_per_step(lookup.batch_size)
+    factory = lookup.factory(self._async_function_mgr, self._config.enable_embedding_postpush, get_req_time(dense))
+    return self._with_hooks(self._call_model_fn(factory, dense, labels), filters)
+
   def _combines(self) -> bool:
     """Whether one op looks up and combines all embeddings. Evaluation and export keep those of single fids at hand."""
     if not (self._trains and self._task.p.mode == ModeKeys.TRAIN and self._config.fuse_lookups):
@@ -230,7 +254,11 @@ class _ModelBuilder:
     self, factory: feature.FeatureFactory, features: Dict[str, Any], labels: Any
   ) -> tf_estimator.EstimatorSpec:
     ctx = self._task.ctx
-    ctx.feature_factory, ctx.async_function_mgr = factory, self._async_function_mgr
+    if isinstance(factory, feature.EmbeddingLayoutFactory):
+      ctx.layout_factory = factory
+    else:
+      ctx.feature_factory = factory
+    ctx.async_function_mgr = self._async_function_mgr
     try:
       model_fn = self._task.create_model_fn()
       with _variable_scope(self._config), self._variable_creator_scope():
@@ -244,7 +272,7 @@ class _ModelBuilder:
       return tf_estimator.EstimatorSpec.from_any(spec)
     finally:
       # They belong to this graph; a later one must not find them.
-      ctx.feature_factory, ctx.async_function_mgr = None, None
+      ctx.feature_factory, ctx.layout_factory, ctx.async_function_mgr = None, None, None
 
   def _variable_creator_scope(self) -> Any:
     if not self._prefetches_variables:

@@ -17,6 +17,7 @@ from monolith.native_training import entry
 from monolith.native_training import hash_table_utils
 from monolith.native_training import multi_type_hash_table
 from monolith.native_training import utils
+from monolith.native_training._partitioned_hash_table import PartitionedHashTable  # noqa: F401
 from monolith.native_training.model_export import export_context
 
 import tensorflow as tf
@@ -26,7 +27,7 @@ TableFactory = Callable[[int, Configs], Any]  # a BaseMultiTypeHashTable with th
 _IdsAndValues = Dict[str, Tuple[tf.Tensor, tf.Tensor]]
 
 # Belong to layouts that are not built yet.
-_NOT_BUILT = frozenset(["DistributedHashTable", "PartitionedHashTable"])
+_NOT_BUILT = frozenset(["DistributedHashTable"])
 
 
 def __getattr__(name: str):

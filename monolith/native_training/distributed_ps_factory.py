@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
+from monolith.native_training import _partitioned_hash_table
 from monolith.native_training import distributed_ps
 from monolith.native_training import entry
 from monolith.native_training import multi_hash_table_ops
+from monolith.native_training.data import parsers
 from monolith.native_training.model_export import export_context
 
 import tensorflow as tf
@@ -20,7 +23,6 @@ _NOT_BUILT = frozenset(
     "create_in_worker_multi_type_hash_table",
     "create_in_worker_native_multi_hash_table",
     "create_multi_type_hash_table",
-    "create_partitioned_hash_table",
   ]
 )
 
@@ -119,3 +121,50 @@ def create_native_multi_hash_table(
     MultiHashTableFactory(hash_filters, sync_clients),
     max_rpc_deadline_millis=max_rpc_deadline_millis,
   )
+
+
+def create_partitioned_hash_table(
+  num_ps: int,
+  use_native_multi_hash_table: bool,
+  max_rpc_deadline_millis: int = 30,
+  hash_filters: Optional[Sequence[Any]] = None,
+  sync_clients: Optional[Sequence[Any]] = None,
+  enable_gpu_emb: bool = False,
+  queue_configs: Optional[Mapping[str, int]] = None,
+  op_params: Optional[_partitioned_hash_table.ShardingSparseFidsOpParams] = None,
+) -> _partitioned_hash_table.PartitionedHashTable:
+  """Tables that read and train by layouts, in this process or on `num_ps` servers.
+
+  Args:
+    num_ps: 0 for local tables without name suffix.
+    use_native_multi_hash_table: must be True.
+    max_rpc_deadline_millis: kept for compatibility.
+    hash_filters, sync_clients: one a server, one for local tables; None for none.
+    enable_gpu_emb, queue_configs: must be False and empty.
+    op_params: how fids are dealt out; by default those of the innermost `ParserCtx`.
+
+  Raises:
+    ValueError: a setting is not supported, the lists do not have that length, or there are no op_params.
+  """
+  if not use_native_multi_hash_table or enable_gpu_emb or queue_configs:
+    raise ValueError(
+      "create_partitioned_hash_table: use_native_multi_hash_table must be True, enable_gpu_emb False and queue_configs "
+      "empty; nothing else is supported."
+    )
+  params = parsers.get_default_parser_ctx().sharding_sparse_fids_op_params if op_params is None else op_params
+  if params is None:
+    raise ValueError("create_partitioned_hash_table: no op_params; make them by PartitionedHashTable.gen_op_params.")
+  _check_count("hash filters", hash_filters, num_ps)
+  _check_count("sync clients", sync_clients, num_ps)
+  if num_ps > 0:
+    factory = MultiHashTableFactory(hash_filters, sync_clients)
+    return _partitioned_hash_table.PartitionedHashTable(params, factory, distributed_ps.ps_device)
+
+  def local_table(_: int, configs: Configs) -> multi_hash_table_ops.MultiHashTable:
+    return LocalMultiHashTable.from_configs(
+      configs,
+      hash_filter=hash_filters[0] if hash_filters else None,
+      sync_client=sync_clients[0] if sync_clients else None,
+    )
+
+  return _partitioned_hash_table.PartitionedHashTable(params, local_table, lambda _: contextlib.nullcontext())

@@ -29,6 +29,8 @@ from monolith.native_training._feature_slots import (
   FeatureSlotConfig,
 )
 
+from monolith.native_training._layout_factory import EmbeddingLayoutFactory
+
 FeatureColumnV1 = FeatureColumn
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
   "DummyFeatureEmbTable",
   "DummyFeatureFactory",
   "EmbeddingFeatureEmbTable",
+  "EmbeddingLayoutFactory",
   "FeatureColumn",
   "FeatureColumnV1",
   "FeatureEmbTable",

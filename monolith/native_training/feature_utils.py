@@ -69,7 +69,8 @@ def apply_gradients_with_var_optimizer(
     clip_type, clip_norm: how gradients are limited, and the limit; None is no limit.
     global_step: incremented by 1 after everything else; the graph's global step by default.
     grads_and_vars_summary: write histograms and norms of gradients and variables.
-    use_allreduce, is_fused_layout: not supported yet.
+    use_allreduce: not supported yet.
+    is_fused_layout: kept for compatibility; with layouts, the norms are those of the layouts' gradients.
     ue_gradient_check: of columns whose feature name contains one of ue_fc_names, or "uue", train only those fids whose
       embedding has a greater Euclidean norm than ue_euclidean_norm_threshold; gradients of the others become 0.
     ue_fc_names: such names; the norm is taken of the embeddings of the feature of that name, for "uue" alone of the
@@ -88,7 +89,9 @@ def apply_gradients_with_var_optimizer(
     ValueError: a setting is not supported yet, the clip type needs a clip_norm, or an optimizer (var_opt, a variable's
       own) is no `tf.compat.v1.train.Optimizer`.
   """
-  _refuse_unsupported(use_allreduce, is_fused_layout)
+  del is_fused_layout  # the context knows
+  if use_allreduce:
+    raise ValueError("apply_gradients_with_var_optimizer: use_allreduce is not supported yet; leave it False.")
   global_step = tf.compat.v1.train.get_or_create_global_step() if global_step is None else global_step
   clip = _checked_clip(clip_type, clip_norm, sparse_clip_norm, sparse_norm_warmup_steps)
   per_fid = grads_and_vars_summary or clip_type in (GradClipType.ClipByNorm, GradClipType.ClipByValue)
@@ -106,12 +109,6 @@ def apply_gradients_with_var_optimizer(
   if sparse:
     train_ops.append(ctx.apply_embedding_gradients(sparse))
   return tf.group(*train_ops, _increment(ctx, global_step, train_ops))
-
-
-def _refuse_unsupported(use_allreduce: bool, is_fused_layout: bool) -> None:
-  for name, value in (("use_allreduce", use_allreduce), ("is_fused_layout", is_fused_layout)):
-    if value:
-      raise ValueError(f"apply_gradients_with_var_optimizer: {name} is not supported yet; leave it False.")
 
 
 def _drop_small_embeddings(

@@ -432,9 +432,14 @@ class MonolithModel(MonolithBaseModel):
       ValueError: an argument has another form.
     """
     name = _embedding_slices.layout_name(slice_name, features)
-    if self.is_fused_layout():
-      return self.ctx.layout_factory.get_layout(name)
     requests = _embedding_slices.parse_requests(features, slice_dim, group_out_type)
+    if self.is_fused_layout():
+      if any(len(request.features) > 1 for request in requests):
+        raise ValueError(
+          f"group pool is not supported when fused_layout: slice {slice_name!r} joins groups of features; look the "
+          "features up one by one, or switch enable_fused_layout off."
+        )
+      return self.ctx.layout_factory.get_layout(name)
     slice_args = (initializer, optimizer, compressor, learning_rate_fn)
     groups = [
       [self._slice_of(fc, slice_name, request.dim, *slice_args) for fc in request.features] for request in requests

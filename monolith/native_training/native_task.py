@@ -61,9 +61,10 @@ class NativeContext:
     return self._factory().gradient_norm(grads_and_vars)
 
   def _factory(self) -> FeatureFactory:
-    if self.feature_factory is None:
+    factory = self.feature_factory if self.layout_factory is None else self.layout_factory
+    if factory is None:
       raise ValueError("the task has no feature factory; its model_fn runs under CpuTraining.")
-    return self.feature_factory
+    return factory
 
   def apply_embedding_gradients(
     self,

@@ -592,7 +592,6 @@ def test_table_name_collisions_are_named():
     ("num_workers", 2, "it concerns jobs of several worker processes, which cpu_training.local_train does not start"),
     ("index", 1, "it concerns jobs of several worker processes"),
     ("enable_sync_training", True, "synchronous training needs several processes under MPI"),
-    ("enable_fused_layout", True, "the parsers' fused layout is not built"),
     ("use_native_multi_hash_table", False, "the trainer keeps all tables in one op"),
     (
       "profile_with_nvprof_from_to",

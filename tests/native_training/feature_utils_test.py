@@ -229,7 +229,7 @@ def test_ue_gradient_check_names_missing_embeddings():
     _Fixture().apply(ue_gradient_check=True, ue_fc_names=["f"])
 
 
-@pytest.mark.parametrize("name", ["use_allreduce", "is_fused_layout"])
+@pytest.mark.parametrize("name", ["use_allreduce"])
 def test_what_is_for_later_is_refused_by_name(name):
   with pytest.raises(ValueError, match=f"{name} is not supported yet"):
     _Fixture().apply(**{name: True})

@@ -23,6 +23,7 @@ from monolith.native_training.data._sharding import ShardedFids, sharding_sparse
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
 __all__ = [
+  "SPARSE_FEATURES_KEY",
   "ParserCtx",
   "ShardedFids",
   "get_default_parser_ctx",
@@ -32,6 +33,9 @@ __all__ = [
   "sharding_sparse_fids",
 ]
 
+SPARSE_FEATURES_KEY = "__sharding_sparse_fids__sparse_features"
+"""Where parsers put the records whose fids are to be dealt out."""
+
 _RAGGED = -1
 
 
@@ -39,7 +43,8 @@ class ParserCtx:
   """Options of parsers, as a context manager.
 
   Args:
-    enable_fused_layout: leaving fids in the records, to be dealt out by `sharding_sparse_fids`; not built.
+    enable_fused_layout: leave fids in the records: parsers return dense columns and, as SPARSE_FEATURES_KEY, the
+      records themselves, of which `sharding_sparse_fids` deals the fids out.
 
   Attributes:
     enable_resource_constrained_roughsort: True makes `parse_instances` return the extra `item_id` too.
@@ -49,13 +54,9 @@ class ParserCtx:
   _stack: List[ParserCtx] = []
 
   def __init__(self, enable_fused_layout: bool = False):
-    if enable_fused_layout:
-      raise NotImplementedError(
-        "ParserCtx: enable_fused_layout is not built; leave it False: parse into ragged columns, which the trainer "
-        "looks up and combines by one op where it can, or call sharding_sparse_fids on the records yourself."
-      )
     self.enable_fused_layout = enable_fused_layout
     self.parser_type: Optional[str] = None
+    self.sharding_sparse_fids_op_params: Any = None
     self._values: Dict[str, Any] = {}
 
   def set(self, key: str, value: Any) -> None:
@@ -113,6 +114,11 @@ class _Columns:
     for name, shape in zip(names, shapes, strict=True):
       self.add(name, _checked_shape(name, shape), _extra_type(name))
       self.extras.append(name)
+
+  def parse(self, op: Any, records: Optional[tf.Tensor]) -> Dict[str, Any]:
+    """What `op(**attributes)` gives, and `records` where their fids stay in them."""
+    result = self.result(op(**self.attributes())) if self.names or records is None else {}
+    return result if records is None else {**result, SPARSE_FEATURES_KEY: records}
 
   def attributes(self) -> Dict[str, Any]:
     num_ragged = self.shapes.count(_RAGGED)
@@ -231,8 +237,10 @@ def parse_instances(
     extra_features, extra_feature_shapes = [*(extra_features or []), "item_id"], shapes
   v1_columns = _v1_columns(fidv1_features)
   columns = _Columns()
-  columns.add_sparse(list(v1_columns))
-  columns.add_sparse(list(fidv2_features or []))
+  fused = get_default_parser_ctx().enable_fused_layout
+  if not fused:
+    columns.add_sparse(list(v1_columns))
+    columns.add_sparse(list(fidv2_features or []))
   columns.add_dense(dense_features, dense_feature_shapes, dense_feature_types)
   columns.add_extras(extra_features, extra_feature_shapes)
   _record(
@@ -240,8 +248,9 @@ def parse_instances(
     dense_feature_shapes=dense_feature_shapes, dense_feature_types=dense_feature_types, extra_features=extra_features,
     extra_feature_shapes=extra_feature_shapes,
   )  # fmt: skip
-  tensors = gen_monolith_ops.parse_instances(tensor, fidv1_features=list(v1_columns.values()), **columns.attributes())
-  return columns.result(tensors)
+  slots = [] if fused else list(v1_columns.values())
+  return columns.parse(lambda **attributes: gen_monolith_ops.parse_instances(tensor, fidv1_features=slots, **attributes),
+                       tensor if fused else None)  # fmt: skip
 
 
 def parse_examples(
@@ -329,7 +338,9 @@ def _parse_columns(
   dense_feature_shapes: Any, dense_feature_types: Any, extra_features: Any, extra_feature_shapes: Any,
 ) -> Dict[str, Union[tf.Tensor, tf.RaggedTensor]]:  # fmt: skip
   columns = _Columns()
-  columns.add_sparse(list(sparse_features or []))
+  fused = get_default_parser_ctx().enable_fused_layout
+  if not fused:
+    columns.add_sparse(list(sparse_features or []))
   columns.add_dense(dense_features, dense_feature_shapes, dense_feature_types)
   columns.add_extras(extra_features, extra_feature_shapes)
   _record(
@@ -338,4 +349,4 @@ def _parse_columns(
     extra_feature_shapes=extra_feature_shapes,
   )  # fmt: skip
   feature_lists.add_feature([*(sparse_features or []), *(dense_features or [])])
-  return columns.result(op(tensor, **columns.attributes()))
+  return columns.parse(lambda **attributes: op(tensor, **attributes), tensor if fused else None)

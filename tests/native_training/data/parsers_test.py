@@ -341,8 +341,6 @@ def test_the_caller_is_told():
     parse_examples(example, [], ["a"], [1, 2])
   with pytest.raises(RuntimeError, match="fidv1_features error"):
     parse_instances(strings(sample_instance()), [1, "user"])
-  with pytest.raises(NotImplementedError, match="enable_fused_layout is not built"):
-    parsers.ParserCtx(enable_fused_layout=True)
   with pytest.raises(tf.errors.FailedPreconditionError, match=r"pb_input\[1\]: Failed to parse the Instance."):
     parse_instances(strings(sample_instance(), b"\xff"), [1])
 

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables' part of a step by layouts: records in, layouts out, and gradients of layouts back into the tables."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import tensorflow as tf
+
+from idl.matrix.proto import example_pb2
+from monolith.native_training import distributed_ps_factory, prefetch_queue
+from monolith.native_training._collect_pass import FeatureConfigs
+from monolith.native_training._layout_factory import EmbeddingLayoutFactory
+from monolith.native_training._partitioned_hash_table import PartitionedHashTable
+from monolith.native_training._sparse_step import Filters
+from monolith.native_training._training_config import CpuTrainingConfig
+from monolith.native_training.data import parsers
+
+__all__ = ["LayoutLookup", "create_partitioned_tables", "split_records"]
+
+
+def split_records(features: Any) -> Tuple[tf.Tensor, Dict[str, Any]]:
+  """The records that `enable_fused_layout` left in a batch, and its dense features.
+
+  Raises:
+    ValueError: there are none.
+  """
+  if not isinstance(features, Mapping) or parsers.SPARSE_FEATURES_KEY not in features:
+    raise ValueError(
+      "enable_fused_layout: the batch has no records to shard; parse it by parse_examples, parse_example_batch or "
+      "parse_instances, or switch enable_fused_layout off."
+    )
+  dense = {
+    name: value
+    for name, value in features.items()
+    if name != parsers.SPARSE_FEATURES_KEY and not isinstance(value, tf.RaggedTensor)
+  }
+  return features[parsers.SPARSE_FEATURES_KEY], dense
+
+
+def create_partitioned_tables(
+  config: CpuTrainingConfig,
+  configs: FeatureConfigs,
+  layouts: Mapping[str, example_pb2.OutConfig],
+  filters: Filters,
+) -> PartitionedHashTable:
+  """Makes the tables of the default graph; of the features, those that a layout uses are looked up."""
+  used = {part.feature_name for out_config in layouts.values() for part in out_config.slice_configs}
+  params = PartitionedHashTable.gen_op_params(
+    config.num_ps,
+    configs.table_to_config,
+    {name: table for name, table in configs.feature_to_table.items() if name in used},
+    layouts,
+    configs.feature_to_unmerged_slice_dims,
+    configs.feature_to_combiner,
+  )
+  return distributed_ps_factory.create_partitioned_hash_table(
+    config.num_ps, True, hash_filters=filters.handles, op_params=params
+  )
+
+
+class LayoutLookup:
+  """Looks a batch up by layouts.
+
+  Args:
+    tables: from `create_partitioned_tables`.
+    records: of the batch.
+    input_type: what they are.
+  """
+
+  def __init__(self, tables: PartitionedHashTable, records: tf.Tensor, input_type: str):
+    self._tables = tables
+    self._sharded = tables.shard(records, input_type)
+    self._embeddings = tables.lookup_sharded(self._sharded)
+
+  def prefetched(self, dense: Dict[str, Any], labels: Any, capacity: int) -> Tuple[Dict[str, Any], Any, Any]:
+    """Dense features, labels and the queue (or None) between the lookup and the step."""
+    sharded = self._sharded._asdict()
+    (self._embeddings, sharded, dense, labels), queue = prefetch_queue.enqueue_dicts_with_queue_return(
+      (self._embeddings, sharded, dense, labels), capacity=capacity
+    )
+    self._sharded = parsers.ShardedFids(**sharded)
+    return dense, labels, queue
+
+  def factory(
+    self, manager: prefetch_queue.AsyncFunctionMgr, postpush: bool, req_time: Optional[tf.Tensor]
+  ) -> EmbeddingLayoutFactory:
+    """The factory for the model."""
+    embeddings: List[tf.Tensor] = list(self._embeddings)
+    bundle = {"embeddings": embeddings, "sharded": self._sharded, "req_time": req_time}
+    layouts = self._tables.to_layouts(embeddings, self._sharded)
+    return EmbeddingLayoutFactory(self._tables, layouts, bundle, manager, async_push=postpush)
+
+  @property
+  def batch_size(self) -> tf.Tensor:
+    """Rows of the batch, an int32 scalar."""
+    return self._sharded.batch_size[0]

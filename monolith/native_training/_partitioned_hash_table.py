@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables whose fids come sharded with the batch and whose embeddings leave as the tensors of layouts."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+import tensorflow as tf
+
+from idl.matrix.proto import example_pb2
+from monolith.native_training import distribution_ops, embedding_combiners, entry, hash_table_utils
+from monolith.native_training.data import parsers
+from monolith.native_training.prefetch_queue import AsyncFunctionMgr
+
+__all__ = ["PartitionedHashTable", "ShardingSparseFidsOpParams"]
+
+Configs = Dict[str, entry.HashTableConfigInstance]
+Layouts = Dict[str, Union[tf.Tensor, List[tf.Tensor]]]
+
+_POOLING = {
+  embedding_combiners.ReduceSum: example_pb2.PoolingType.SUM,
+  embedding_combiners.ReduceMean: example_pb2.PoolingType.MEAN,
+  embedding_combiners.FirstN: example_pb2.PoolingType.FIRSTN,
+}
+
+
+class ShardingSparseFidsOpParams(NamedTuple):
+  """How fids of records are dealt out, and what is made of their embeddings.
+
+  Attributes:
+    num_ps: servers; 0 is this process.
+    unique: gives whether a fid comes once in a feature's part of a list.
+    table_to_config: {table: what its entries are made of}.
+    feature_configs: features and layouts.
+  """
+
+  num_ps: int
+  unique: Callable[[], bool]
+  table_to_config: Configs
+  feature_configs: example_pb2.FeatureConfigs
+
+
+class PartitionedHashTable:
+  """Tables over `num_ps` servers, or in this process, that read and train all features of a batch at once.
+
+  A batch's fids come as records or already dealt out by `sharding_sparse_fids`; each server looks its fids up, and the
+  layouts are made of what comes back. Gradients of one fid in one table are summed before its one optimizer step.
+
+  Args:
+    params: how fids are dealt out, from `gen_op_params`.
+    table_factory: builds the `MultiHashTable` of server i: (i, table_to_config).
+    device: gives the context of server i's ops.
+  """
+
+  def __init__(
+    self,
+    params: ShardingSparseFidsOpParams,
+    table_factory: Callable[[int, Configs], Any],
+    device: Callable[[int], Any],
+  ):
+    self._params = params
+    self._device = device
+    self._names = sorted({config.table for config in params.feature_configs.feature_configs.values()})
+    missing = [name for name in self._names if name not in params.table_to_config]
+    if missing:
+      raise KeyError(
+        f"PartitionedHashTable: no config of tables {missing}; there are {sorted(params.table_to_config)}."
+      )
+    self._dims: Dict[str, int] = {
+      name: hash_table_utils.infer_dim_size(params.table_to_config[name]) for name in self._names
+    }
+    self._tables: List[Any] = []
+    for i in range(self._num_shards):
+      with device(i):
+        self._tables.append(table_factory(i, params.table_to_config))
+
+  @staticmethod
+  def gen_op_params(
+    num_ps: int,
+    table_to_config: Configs,
+    feature_to_table: Mapping[str, str],
+    layout_configs: Mapping[str, example_pb2.OutConfig],
+    feature_to_unmerged_slice_dims: Mapping[str, Sequence[int]],
+    feature_to_combiner: Mapping[str, embedding_combiners.Combiner],
+    unique: Optional[Callable[[], bool]] = None,
+  ) -> ShardingSparseFidsOpParams:
+    """The settings for some features.
+
+    Args:
+      num_ps: servers; 0 is this process.
+      table_to_config: {table: what its entries are made of}.
+      feature_to_table: {feature: its table}.
+      layout_configs: {layout: its slices, and how they are joined}.
+      feature_to_unmerged_slice_dims: {feature: widths of its slices}.
+      feature_to_combiner: {feature: ReduceSum, ReduceMean or FirstN}.
+      unique: gives whether equal fids of a feature are looked up once; by default they are.
+
+    Raises:
+      ValueError: a combiner is another.
+    """
+    configs = example_pb2.FeatureConfigs()
+    for name, table in feature_to_table.items():
+      combiner = feature_to_combiner[name]
+      if type(combiner) not in _POOLING:
+        raise ValueError(f"feature {name!r}: combiner is {combiner!r}; layouts know ReduceSum, ReduceMean and FirstN.")
+      configs.feature_configs[name].CopyFrom(
+        example_pb2.FeatureConfig(
+          table=table,
+          pooling_type=_POOLING[type(combiner)],
+          slice_dims=feature_to_unmerged_slice_dims[name],
+          max_sequence_length=combiner.max_seq_length,
+        )
+      )
+    for name, out_config in layout_configs.items():
+      configs.out_configs[name].CopyFrom(out_config)
+    return ShardingSparseFidsOpParams(num_ps, unique or (lambda: True), dict(table_to_config), configs)
+
+  @property
+  def _num_shards(self) -> int:
+    return max(self._params.num_ps, 1)
+
+  def shard(self, records: tf.Tensor, input_type: str) -> parsers.ShardedFids:
+    """Deals the fids of records out; see `sharding_sparse_fids`."""
+    params = self._params
+    return parsers.sharding_sparse_fids(records, params.num_ps, params.feature_configs, params.unique, input_type)
+
+  def lookup_sharded(self, sharded: parsers.ShardedFids) -> List[tf.Tensor]:
+    """Flat embeddings of each table and server, table by table; absent fids give zeros."""
+    found: List[Dict[str, tf.Tensor]] = []
+    shards: Any = sharded.shards
+    for i, table in enumerate(self._tables):
+      with self._device(i):
+        found.append(table.lookup({name: shards[f"{name}:{i}"] for name in self._names}))
+    return [tf.reshape(found[i][name], [-1]) for name in self._names for i in range(self._num_shards)]
+
+  def to_layouts(self, embeddings: Sequence[tf.Tensor], sharded: parsers.ShardedFids) -> Layouts:
+    """The layouts of looked-up embeddings: a tensor each, or a list of them for NONE."""
+    params = self._params
+    tensors = distribution_ops.fused_embedding_to_layout(
+      embeddings, None, sharded.fid_offset, sharded.feature_offset, sharded.nfl_offset, sharded.batch_size, "example",
+      params.feature_configs, params.num_ps, nfl_size=sharded.nfl_size, feature_size=sharded.feature_size,
+      fid_size=sharded.fid_size, emb_size=sharded.emb_size, version=5,
+    )  # fmt: skip
+    return self.nest_layout(tensors)
+
+  def nest_layout(self, tensors: Sequence[tf.Tensor]) -> Layouts:
+    """{layout: its tensor, or a list of its slices' tensors} of tensors by the names of the layouts."""
+    rest, nested = list(tensors), {}
+    out_configs = self._params.feature_configs.out_configs
+    for name in sorted(out_configs):
+      count = len(out_configs[name].slice_configs)
+      if out_configs[name].out_type == example_pb2.OutType.NONE:
+        nested[name], rest = rest[:count], rest[count:]
+      else:
+        nested[name], rest = rest[0], rest[1:]
+    return nested
+
+  def flatten_layout(self, nested: Layouts) -> List[tf.Tensor]:
+    """The way back of `nest_layout`."""
+    flat: List[tf.Tensor] = []
+    for name in sorted(nested):
+      value = nested[name]
+      flat.extend(value if isinstance(value, list) else [value])
+    return flat
+
+  def apply_layout_gradients(
+    self,
+    layout_grads: Sequence[tf.Tensor],
+    embeddings: Sequence[tf.Tensor],
+    sharded: parsers.ShardedFids,
+    global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor] = None,
+    async_function_mgr: Optional[AsyncFunctionMgr] = None,
+    async_push: bool = False,
+    grad_scale: Union[None, float, tf.Tensor] = None,
+  ) -> tf.Operation:
+    """Takes gradients of all tensors of the layouts back into the tables.
+
+    Args:
+      layout_grads: a gradient of each tensor, as `flatten_layout` orders them.
+      embeddings, sharded: of the lookup.
+      global_step: int64 scalar.
+      req_time: int64 seconds, a scalar or one a row, of which the latest counts.
+      async_function_mgr, async_push: run the update with it, one step later.
+      grad_scale: a factor of the gradients.
+    """
+    params = self._params
+    grads = distribution_ops.fused_embedding_to_layout_grad(
+      sharded.nfl_offset, sharded.feature_offset, sharded.fid_offset, sharded.batch_size, embeddings, None,
+      layout_grads, "example", params.feature_configs, params.num_ps, layout_tensors_grad_scale=grad_scale,
+    )  # fmt: skip
+    time = None if req_time is None else tf.reduce_max(req_time)
+    manager = AsyncFunctionMgr(is_async=False) if async_function_mgr is None else async_function_mgr
+    return manager.add_async_function(
+      self._update,
+      args=(sharded.shards, list(grads), tf.identity(global_step), time),
+      is_async=async_push,
+      queue_name="postpush_queue",
+    )
+
+  def _update(
+    self, shards: Any, grads: Sequence[tf.Tensor], global_step: tf.Tensor, req_time: Optional[tf.Tensor]
+  ) -> tf.Operation:
+    number = {
+      (name, i): n * self._num_shards + i for n, name in enumerate(self._names) for i in range(self._num_shards)
+    }
+    ops = []
+    for i, table in enumerate(self._tables):
+      pairs = {
+        name: (shards[f"{name}:{i}"], tf.reshape(grads[number[name, i]], [-1, self._dims[name]]))
+        for name in self._names
+      }
+      with self._device(i):
+        # A fid may come in several features of a table.
+        updated = table.apply_gradients(pairs, global_step=global_step, req_time=req_time, enable_dedup=True)
+        ops.append(updated.as_op())
+    return tf.group(*ops)
+
+  def assign(self, values: Mapping[int, Mapping[str, Tuple[tf.Tensor, tf.Tensor]]]) -> PartitionedHashTable:
+    """Sets entries: {server: {table: (fids, values)}}, dealt out already."""
+    return self._write("assign", values)
+
+  def assign_add(self, values: Mapping[int, Mapping[str, Tuple[tf.Tensor, tf.Tensor]]]) -> PartitionedHashTable:
+    """Adds to entries: {server: {table: (fids, values)}}, dealt out already."""
+    return self._write("assign_add", values)
+
+  def _write(self, method: str, values: Mapping[int, Any]) -> PartitionedHashTable:
+    tables = list(self._tables)
+    for i, by_table in values.items():
+      with self._device(i):
+        tables[i] = getattr(tables[i], method)(dict(by_table))
+    updated = copy.copy(self)
+    updated._tables = tables
+    return updated
+
+  def as_op(self, name: Optional[str] = None) -> tf.Operation:
+    """An op that runs after all updates that this object stands for."""
+    with tf.control_dependencies([table.as_op() for table in self._tables]):
+      return tf.no_op(name=f"{name or 'partitioned_hash_table'}/done")
