@@ -89,6 +89,18 @@ def test_any_number_of_files(tmp_path, shards):
   np.testing.assert_array_equal(_values(again, "b", *range(500)), np.arange(1, 501))
 
 
+def test_entries_longer_than_a_block_of_the_file(tmp_path):
+  """A block holds 256 KiB, an entry of this table twice that: it lies across blocks, and so do its neighbours."""
+  dim = 60_000
+  path = str(tmp_path / "t")
+  configs = {"wide": _config(dim), "narrow": _config(2)}
+  rows = tf.random.stateless_normal([3, dim], [1, 2])
+  _filled(configs, num_ids=0).assign({"wide": (_ids(5, 6, 7), rows), "narrow": (_ids(1), tf.ones([1, 2]))}).save(path)
+  table = _filled(configs, num_ids=9).restore(path)
+  np.testing.assert_array_equal(table.lookup({"wide": _ids(5, 6, 7)})["wide"], rows)
+  assert _values(table, "narrow", 1, 2) == [1, 0]
+
+
 def test_meta_files_are_tfrecords_of_metadata(tmp_path):
   _filled({"a": _config(1), "b": _config(2)}, 3).assign({"b": (_ids(90), tf.ones([1, 2]))}).save(str(tmp_path / "t"))
   records = tf.data.TFRecordDataset(str(tmp_path / "t.meta-00000-of-00001"))
