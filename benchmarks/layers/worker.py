@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from benchmarks import report
 from benchmarks.layers import registry
-from benchmarks.layers import sequences, towers  # noqa: F401  (register their cases)
+from benchmarks.layers import ranking, sequences, towers  # noqa: F401  (register their cases)
 
 import numpy as np
 import tensorflow as tf
