@@ -9,7 +9,8 @@ Two threads; every peer is a tf.function that has been traced before the clock s
   n by n    log_sigmoid of all n^2 differences, times a mask of the pairs
   p by n    the same of the pairs alone, after boolean_mask of both sides
 
-Ranking losses are cases of benchmarks.layers.speed. Peers take turns call by call; times are medians. Values and gradients of all peers must agree, or the run fails.
+Peers take turns call by call; times are medians. Values and gradients of all peers must agree, or the run fails.
+Ranking losses are cases of benchmarks.layers.speed.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ Compiled = dict[str, Callable[[], Any]]
 
 
 def compile_peer(name: str, peer: str, batch: int) -> tuple[Compiled, list[tf.Variable]]:
-  """Returns what computes outputs ('forward') and gradients of inputs and weights with them ('both'), and the weights."""
+  """Returns what computes outputs ('forward'), or gradients of inputs and weights too ('both'), and the weights."""
   case = registry.CASES[name]
   inputs = tf.nest.map_structure(tf.constant, case.inputs(batch))
   function, weights = make_function(
