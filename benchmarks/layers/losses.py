@@ -10,6 +10,7 @@ Two threads; every peer is a tf.function that has been traced before the clock s
   p by n    the same of the pairs alone, after boolean_mask of both sides
 
 Peers take turns call by call; times are medians. Values and gradients of all peers must agree, or the run fails.
+Ranking losses are cases of benchmarks.layers.speed.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ A layer and its composition (registry.py) take turns call by call, in one proces
 composition's time by ours; memory is what a process of the layer's own, or the composition's, grew by at its peak.
 Outputs and gradients of both must agree, or the run fails.
 
-No layer is to be slower than SLOWEST of its composition, and some are to be faster by a factor (their target). Ratios of
-calls of less than a millisecond vary by a few percent from run to run.
+No layer is to be slower than SLOWEST of its composition, and some are to be faster by a factor (their target). Ratios
+of calls of less than a millisecond vary by a few percent from run to run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from typing import Any
 
 from benchmarks import report
 from benchmarks.layers import registry, worker

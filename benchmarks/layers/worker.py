@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from benchmarks import report
 from benchmarks.layers import registry
-from benchmarks.layers import sequences, towers  # noqa: F401  (register their cases)
+from benchmarks.layers import ranking, sequences, towers  # noqa: F401  (register their cases)
 
 import numpy as np
 import tensorflow as tf
@@ -82,7 +82,7 @@ Compiled = dict[str, Callable[[], Any]]
 
 
 def compile_peer(name: str, peer: str, batch: int) -> tuple[Compiled, list[tf.Variable]]:
-  """Returns what computes outputs ('forward') and gradients of inputs and weights with them ('both'), and the weights."""
+  """Returns what computes outputs ('forward'), or gradients of inputs and weights too ('both'), and the weights."""
   case = registry.CASES[name]
   inputs = tf.nest.map_structure(tf.constant, case.inputs(batch))
   function, weights = make_function(

@@ -41,18 +41,33 @@ def _is_finite(values):
   return all(np.isfinite(np.asarray(a, np.float64)).all() for a in runs.to_arrays(values))
 
 
+_TRACES = {}
+
+
+def _traced(case):
+  """A layer, its weights, and outputs and gradients as a function of a batch of any size, which is traced once for all
+  tests; they set the weights before they call it.
+  """
+  if case.id not in _TRACES:
+    layer = runs.build(case)
+    signature = [cases.specs(case.inputs)]
+    function = tf.function(lambda inputs: runs.differentiate(case, layer, inputs), input_signature=signature)
+    _TRACES[case.id] = layer, layer.get_weights(), function
+  return _TRACES[case.id]
+
+
 # An unknown batch asks more of a layer, so the quick run leaves out the known one.
 @pytest.mark.parametrize(
   "unknown_batch", [pytest.param(False, marks=pytest.mark.slow, id="known"), pytest.param(True, id="unknown")]
 )
 def test_graph_function_and_eager_agree(case, unknown_batch):
   """In outputs and gradients; and weights have the same names in a graph as eagerly, each its own."""
-  layer = runs.build(case)
-  weights = layer.get_weights()
+  layer, weights, function = _traced(case)
+  layer.set_weights(weights)
   eager = runs.differentiate(case, layer, _inputs(case))
   layer.set_weights(weights)
-  signature = [cases.specs(case.inputs)] if unknown_batch else None
-  function = tf.function(lambda inputs: runs.differentiate(case, layer, inputs), input_signature=signature)
+  if not unknown_batch:
+    function = tf.function(lambda inputs: runs.differentiate(case, layer, inputs))
   traced = function(_inputs(case))
   outputs, gradients, names = runs.in_graph(case, weights, unknown_batch)
   assert len(set(names)) == len(names)
@@ -69,7 +84,8 @@ def test_graph_function_and_eager_agree(case, unknown_batch):
 
 
 def test_batch_of_no_rows(case):
-  layer = runs.build(case)
+  layer, layer_weights, function = _traced(case)
+  layer.set_weights(layer_weights)
   full = tf.nest.flatten(_outputs(case, layer))
   outputs, inputs, weights = runs.differentiate(case, layer, _inputs(case, 0))
   for empty, some in zip(tf.nest.flatten(outputs), full, strict=True):
@@ -79,7 +95,6 @@ def test_batch_of_no_rows(case):
   assert _is_finite([g for g in weights if g is not None]) and _is_finite(layer.get_weights())
   assert _is_finite(layer.losses)
   # Graphs are optimized, and fused ops have their own mind about empty tensors.
-  function = tf.function(lambda x: runs.differentiate(case, layer, x), input_signature=[cases.specs(case.inputs)])
   traced, _, _ = function(_inputs(case, 0))
   assert [t.shape for t in tf.nest.flatten(traced)] == [t.shape for t in tf.nest.flatten(outputs)]
 

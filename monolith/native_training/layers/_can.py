@@ -15,9 +15,9 @@ from monolith.native_training.layers import _shapes
 class CAN(tf.keras.layers.Layer):
   """Co-action: `u ← act(u · W + b)` with W and b out of the item's embedding, once a layer.
 
-  Source: Bian et al., 2020, https://arxiv.org/abs/2011.05625, the co-action unit: the item's embedding, cut and reshaped,
-  is the weights and biases of a small MLP, and the user's embedding is what it is fed. Outputs of the last layer alone
-  are returned.
+  Source: Bian et al., 2020, https://arxiv.org/abs/2011.05625, the co-action unit: the item's embedding, cut and
+  reshaped, is the weights and biases of a small MLP, and the user's embedding is what it is fed. Outputs of the last
+  layer alone are returned.
 
   Input shape: a pair (user, item). `item` is float `[B, layer_num * (d² + d)]`: for each layer W `[d, d]`, row by row,
   then b `[d]`. `user` is float

@@ -82,7 +82,8 @@ class MMoE(tf.keras.layers.Layer):
   """Multi-gate mixture of experts.
 
   Source: Ma et al., 2018, https://doi.org/10.1145/3219819.3220007, section 4.2: task k's output is
-  `Σ_i g_k(x)_i · expert_i(x)` with `g_k(x) = softmax(x W_k)`. The paper's towers, which come behind it, are the caller's.
+  `Σ_i g_k(x)_i · expert_i(x)` with `g_k(x) = softmax(x W_k)`. The paper's towers, which come behind it, are the
+  caller's.
 
   Each expert is an `MLP` of the input; each task gets the sum of their outputs weighed by its gate, a softmax over the
   experts of a linear function of the gate's input. In the gate types 'topk' and 'noise_topk' (after
@@ -218,7 +219,7 @@ class MMoE(tf.keras.layers.Layer):
     return gates if self.gate_type == "softmax" else keep_top_k(gates, self.top_k)
 
   def _wide(self, logits: tf.Tensor) -> tf.Tensor:
-    """Returns logits in the dtype of the weights: a softmax, or a sum over a batch, loses too much in half precision."""
+    """Returns logits in the dtype of the weights: softmax and sums over a batch lose too much in half precision."""
     return tf.cast(logits, self.variable_dtype)
 
   def call(self, inputs: Any, training: Any = None) -> list[tf.Tensor]:

@@ -140,10 +140,10 @@ class AGRUCell(tf.keras.layers.Layer):
   def gates(self, scored: bool) -> tuple[Projection, Step]:
     """Returns the two halves of a step: `project(inputs) -> parts` and `step(parts, state, att_score) -> new state`.
 
-    The first is what the inputs add to each gate and to the candidate, float `[..., in]` to a list of `[..., units]`. It
-    does not depend on the state, so a loop projects the inputs of all times at once. Every part is a tensor of its own,
-    for to split one costs as much as the product that made it. AGRU takes the score for the update gate, so that gate is
-    left out.
+    The first is what the inputs add to each gate and to the candidate, float `[..., in]` to a list of `[..., units]`.
+    It does not depend on the state, so a loop projects the inputs of all times at once. Every part is a tensor of its
+    own, for to split one costs as much as the product that made it. AGRU takes the score for the update gate, so that
+    gate is left out.
 
     Args:
       scored: whether `step` will be given a score.

@@ -42,8 +42,8 @@ class LHUCTower(tf.keras.layers.Layer):
   """Learning hidden unit contributions: dense layers, each output times a gate in (0, 2).
 
   Source: Swietojanski et al., 2016, https://arxiv.org/abs/1601.02828, where a hidden layer's output h is scaled unit by
-  unit, `ξ(a) ∘ h` with the amplitude `ξ(a) = 2 / (1 + exp(-a))` and a learned number a for each unit and speaker; here a
-  is computed from an input, so speakers (users) need not be listed.
+  unit, `ξ(a) ∘ h` with the amplitude `ξ(a) = 2 / (1 + exp(-a))` and a learned number a for each unit and speaker; here
+  a is computed from an input, so speakers (users) need not be listed.
 
   Layer i is `h = activation(batch norm(h W + b)) * gate_i(z)`, the last one included. The gate is an `MLP` of the
   second input z with relu and, last, 2 sigmoid, so that it is 1 on average at first. In a recommender, z holds what a

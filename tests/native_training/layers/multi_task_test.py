@@ -173,6 +173,26 @@ def test_mmoe_noise_trains_its_spread(wave):
   assert np.abs(tape.gradient(loss, layer.gate_noise)).max() > 0
 
 
+@pytest.mark.parametrize("gate_type", ["softmax", "topk", "noise_topk"])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mmoe_gates_are_float32_under_a_mixed_policy(policy, gate_type):
+  mmoe = MMoE(
+    2, [4], "relu", gate_type=gate_type, top_k=2, num_experts=3, dtype=tf.keras.mixed_precision.Policy(policy)
+  )
+  x = tf.cast(_random((500, 6)), policy.removeprefix("mixed_"))
+  mmoe(x)
+  mmoe.gate_weight.assign(_random((6, 6)))
+  outputs = mmoe(x)
+  gates = mmoe.calc_gate(x)
+  assert gates.dtype == tf.float32 and {o.dtype for o in outputs} == {x.dtype}
+  np.testing.assert_allclose(tf.reduce_sum(gates, axis=1), np.ones((500, 2)), atol=1e-6)
+  assert {loss.dtype for loss in mmoe.losses} <= {tf.float32}
+  if gate_type == "softmax":
+    logits = tf.cast(tf.matmul(x, tf.cast(mmoe.gate_weight, x.dtype)), tf.float64)
+    wanted = tf.nn.softmax(tf.reshape(logits, [-1, 2, 3]))
+    np.testing.assert_allclose(gates, tf.transpose(wanted, [0, 2, 1]), atol=1e-6)
+
+
 def test_mmoe_mixed_experts_at_full_size(in_graph):
   layer = MMoE(2, [[128, 64, 64], [64, 64], [128, 64]], "relu", "glorot_normal", gate_type="topk", top_k=2, name="m")
   outputs = layer(tf.ones([100, 128]))
