@@ -18,6 +18,7 @@ from absl import logging
 from tensorflow.python.data.ops import iterator_ops
 
 from monolith.native_training import _checkpoint_files, barrier_ops, graph_meta
+from monolith.native_training.data._record_dataset import iterator_checkpoints_disabled
 from monolith.native_training.hooks.ckpt_hooks_pb2 import WorkerCkptInfo
 
 __all__ = [
@@ -164,7 +165,8 @@ class WorkerCkptHelper:
     """Makes the ops, while the graph can be changed: for all iterators that are there by then."""
     graph = tf.compat.v1.get_default_graph()
     iterators = graph.get_collection(iterator_ops.GLOBAL_ITERATORS)
-    if self._saver is not None or getattr(graph, _DISABLED_ATTRIBUTE, False) or not iterators:
+    disabled = getattr(graph, _DISABLED_ATTRIBUTE, False) or iterator_checkpoints_disabled(graph)
+    if self._saver is not None or disabled or not iterators:
       return
     setattr(graph, _USED_ATTRIBUTE, True)
     # Fail: a position of a data set that calls Python, say, would mean nothing in another process.

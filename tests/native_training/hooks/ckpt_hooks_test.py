@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from monolith.native_training import barrier_ops, save_utils
+from monolith.native_training.data import datasets
 from monolith.native_training.hooks import ckpt_hooks
 
 import tensorflow as tf  # isort: skip
@@ -164,6 +165,20 @@ def test_input_that_cannot_be_saved_is_left_alone(tmp_path):
 
   assert _save_after_one(tmp_path, generated) == 1
   assert _first_after_restore(tmp_path, generated) == 0
+
+
+@pytest.mark.parametrize("disabled", [True, False])
+def test_a_data_set_of_the_graph_may_forbid_it(tmp_path, disabled):
+  path = tmp_path / "records"
+  # Sort id of no bytes, length, an Instance without fields: three times.
+  path.write_bytes(b"\0" * 16 * 3)
+
+  def dataset():
+    return datasets.PBDataset(str(path), disable_iterator_save_restore=disabled).enumerate().map(lambda i, _: i)
+
+  assert _save_after_one(tmp_path, dataset) == 1
+  assert (tmp_path / "checkpoint_input_worker_0").exists() != disabled
+  assert _first_after_restore(tmp_path, dataset) == (0 if disabled else 1)
 
 
 def test_disabling_after_the_first_use_is_refused(tmp_path):
