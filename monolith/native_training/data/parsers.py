@@ -249,8 +249,10 @@ def parse_instances(
     extra_feature_shapes=extra_feature_shapes,
   )  # fmt: skip
   slots = [] if fused else list(v1_columns.values())
-  return columns.parse(lambda **attributes: gen_monolith_ops.parse_instances(tensor, fidv1_features=slots, **attributes),
-                       tensor if fused else None)  # fmt: skip
+  return columns.parse(
+    lambda **attributes: gen_monolith_ops.parse_instances(tensor, fidv1_features=slots, **attributes),
+    tensor if fused else None,
+  )
 
 
 def parse_examples(
