@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TENSORFLOW ?= tensorflow==2.21.*
+# Processes that run tests, a file at a time.
+TEST_JOBS ?= 2
 SOURCES := $(shell find cc protos build_tools -name '*.cc' -o -name '*.h' -o -name '*.proto' -o -name '*.py') setup.py pyproject.toml
 
 .PHONY: demo test test-quick test-cc lint format setup clean bazel
@@ -11,10 +13,10 @@ demo: setup
 	$(BIN)/python -m examples.movielens $(DEMO_ARGS)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 test-quick: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not slow"
 
 test-cc:
 	$(PYTHON) build_tools/cc_tests.py
