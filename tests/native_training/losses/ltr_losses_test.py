@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ranking losses: published numbers, twins from the published formulas, extremes, and what is refused."""
 
+import re
 import derivatives
 import loss_runs
 from native_training.losses import ltr_twins as twins
@@ -56,7 +57,7 @@ def _run(mode, keys, labels=_LABELS, logits=_LOGITS, weights=None, unknown_batch
     ("approx_ndcg_loss", {"weights": _LIST_WEIGHTS}, -0.930975),
     ("approx_ndcg_loss", {"reduction": _REDUCTION.SUM}, -1.230846),
   ],
-  ids=str,
+  ids=lambda value: re.sub(r"monolith\S+\.(\w+) object at 0x\w+", r"\1", str(value)),
 )
 def test_published_values(mode, keys, settings, expected):
   value, gradient = _run(mode, keys, **settings)
