@@ -434,7 +434,7 @@ def test_static_shapes():
 
 
 def test_what_is_not_built_says_so():
-  with pytest.raises(AttributeError, match="fused_embedding_to_layout is not supported yet"):
-    _ = distribution_ops.fused_embedding_to_layout
+  with pytest.raises(AttributeError, match="fused_reorder_by_indices is not supported yet"):
+    _ = distribution_ops.fused_reorder_by_indices
   with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
     _ = distribution_ops.nonsense

@@ -120,13 +120,15 @@ class _Twin:
 def _first_values():
   """{fid: what its entry starts from}: a step with gradients of zero makes the entries and changes none."""
   training = cpu_training.CpuTraining(CpuTrainingConfig(), _params().instantiate())
-  table = multi_hash_table_ops.MultiHashTable.from_configs(training.feature_configs.table_to_config)
   fids = {made_up.slot_to_key(slot): (slot << 48) + np.arange(5) for slot in range(6)}
-  ids = {name: tf.constant(values, tf.int64) for name, values in fids.items()}
-  zeros = {name: (ids[name], tf.zeros([5, width])) for name, width in _widths(training).items()}
-  table = table.apply_gradients(zeros, tf.constant(0, tf.int64))
-  rows = table.lookup(ids)
-  return {fid: row for name, values in fids.items() for fid, row in zip(values.tolist(), rows[name].numpy())}
+  # In a graph, as the trainer, whose seed nobody has set.
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    table = multi_hash_table_ops.MultiHashTable.from_configs(training.feature_configs.table_to_config)
+    ids = {name: tf.constant(values, tf.int64) for name, values in fids.items()}
+    zeros = {name: (ids[name], tf.zeros([5, width])) for name, width in _widths(training).items()}
+    session.run(table.initializer)
+    rows = session.run(table.apply_gradients(zeros, tf.constant(0, tf.int64)).lookup(ids))
+  return {fid: row for name, values in fids.items() for fid, row in zip(values.tolist(), rows[name])}
 
 
 def _widths(training):

