@@ -223,6 +223,25 @@ def print_ratios(rows: dict[str, dict[str, float]], workload: workloads.Workload
   sys.stdout.flush()
 
 
+def run_turns(
+  peers: list[str], rounds: int, measure: Callable[[str], dict[str, float]]
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+  """Measures the peers in turns.
+
+  Returns:
+    The medians of those that ran, and the reasons of those that could not.
+  """
+  done: dict[str, list[dict[str, float]]] = {}
+  failed: dict[str, str] = {}
+  for _ in range(rounds):
+    for peer in (p for p in peers if p not in failed):
+      try:
+        done.setdefault(peer, []).append(measure(peer))
+      except BenchmarkError as error:
+        failed[peer] = str(error)
+  return {peer: merge_rounds(rows) for peer, rows in done.items() if peer not in failed}, failed
+
+
 def run_case(
   workload: workloads.Workload, peers: list[str], rounds: int, measure: Callable[[str, pathlib.Path], dict[str, Any]]
 ) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
@@ -231,20 +250,10 @@ def run_case(
   Returns:
     The rows of those that ran, and the reasons of those that could not.
   """
-  done: dict[str, list[dict[str, float]]] = {}
-  failed: dict[str, str] = {}
   with tempfile.TemporaryDirectory() as name:
     directory = pathlib.Path(name)
     workloads.save(workload, directory)
-    for _ in range(rounds):
-      for peer in peers:
-        if peer in failed:
-          continue
-        try:
-          done.setdefault(peer, []).append(summarise(measure(peer, directory), workload))
-        except BenchmarkError as error:
-          failed[peer] = str(error)
-  return {peer: merge_rounds(rows) for peer, rows in done.items() if rows and peer not in failed}, failed
+    return run_turns(peers, rounds, lambda peer: summarise(measure(peer, directory), workload))
 
 
 def finish_case(

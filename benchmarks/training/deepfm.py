@@ -78,15 +78,11 @@ def run_case(
   num_ids: int, peers: list[str], rounds: int, steps: int, tfra_python: str | None
 ) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
   """Runs the peers in turns; returns the rows of those that ran, and the reasons of those that could not."""
-  done: dict[str, list[dict[str, float]]] = {}
-  failed: dict[str, str] = {}
-  for _ in range(rounds):
-    for peer in (p for p in peers if p not in failed):
-      try:
-        done.setdefault(peer, []).append(throughput.run_command(command_of(peer, num_ids, steps, tfra_python)))
-      except throughput.BenchmarkError as error:
-        failed[peer] = str(error)
-  return {peer: throughput.merge_rounds(rows) for peer, rows in done.items() if peer not in failed}, failed
+
+  def measure(peer: str) -> dict[str, float]:
+    return throughput.run_command(command_of(peer, num_ids, steps, tfra_python))
+
+  return throughput.run_turns(peers, rounds, measure)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -42,6 +42,7 @@ class Heads(NamedTuple):
     preds: their predictions.
     classification: whether each is a classification.
     predictions: what prediction yields: the lone tensor of a model that names no heads, else {name: tensor}.
+    named: whether the model gave predictions by name, so that their order says nothing.
   """
 
   names: List[str]
@@ -49,6 +50,7 @@ class Heads(NamedTuple):
   preds: List[tf.Tensor]
   classification: List[bool]
   predictions: Any
+  named: bool = False
 
 
 def to_spec(result: Any) -> EstimatorSpec:
@@ -99,7 +101,7 @@ def normalize_heads(spec: EstimatorSpec, default_head_name: str) -> Heads:
   if isinstance(kinds, bool) or kinds is None:
     kinds = [bool(kinds)] * len(names)
   kinds = [bool(kind) for kind in _aligned("classification", kinds, names)]
-  return Heads(names, labels, preds, kinds, predictions)
+  return Heads(names, labels, preds, kinds, predictions, named=isinstance(spec.pred, Mapping))
 
 
 def _names(head_name: Any) -> List[str]:

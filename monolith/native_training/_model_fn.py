@@ -12,6 +12,7 @@ from monolith.native_training import feature_utils
 from monolith.native_training._estimator_spec import EstimatorSpec, ModeKeys
 from monolith.native_training._head_spec import EstimatorSpec as UserSpec
 from monolith.native_training._head_spec import Heads, normalize_heads, to_spec
+from monolith.native_training._prediction_files import PredictionFile, write_predictions
 from monolith.native_training._model_metrics import (
   add_native_metrics,
   head_metrics,
@@ -35,16 +36,16 @@ def build_spec(model: Any, features: Mapping[str, Any], mode: str, real_mode: st
   Raises:
     ValueError: `model_fn` returned something unusable, or a setting is not supported yet.
   """
-  if model.p.output_path is not None and real_mode != ModeKeys.TRAIN:
-    raise ValueError("output_path is not supported yet; leave it None and read the results of predict or evaluate.")
   user_spec = to_spec(model.model_fn(features, real_mode))
   heads = normalize_heads(user_spec, model.metrics.deep_insight_target)
+  writes = model.p.output_path is not None and real_mode != ModeKeys.TRAIN and not export_context.is_exporting()
+  file = write_predictions(model, features, heads) if writes else None
   if real_mode == ModeKeys.PREDICT:
-    return _predict_spec(model, mode, heads)
+    return _predict_spec(model, mode, heads, file)
   refuse_unsupported_sinks(model.metrics)
   loss = _total_loss(model, user_spec.loss)
   if real_mode == ModeKeys.EVAL:
-    return _eval_spec(model, mode, heads, loss)
+    return _eval_spec(model, mode, heads, loss, file)
   return _train_spec(model, mode, heads, loss, user_spec)
 
 
@@ -59,19 +60,25 @@ def _total_loss(model: Any, loss: Optional[tf.Tensor]) -> tf.Tensor:
   return tf.add_n([loss, *extras]) if extras else loss
 
 
-def _predict_spec(model: Any, mode: str, heads: Heads) -> EstimatorSpec:
-  spec = EstimatorSpec(
-    mode,
-    predictions=heads.predictions,
-    training_hooks=model._training_hooks,
-    prediction_hooks=model._training_hooks,
-  )
+def _predict_spec(model: Any, mode: str, heads: Heads, file: Optional[PredictionFile]) -> EstimatorSpec:
+  predictions, hooks = heads.predictions, list(model._training_hooks)
+  if file is not None:
+    # A batch is handed out when it is written.
+    with tf.control_dependencies([file.write]):
+      predictions = tf.nest.map_structure(tf.identity, predictions)
+    hooks.append(file.hook)
+  spec = EstimatorSpec(mode, predictions=predictions, training_hooks=hooks, prediction_hooks=hooks)
   if export_context.is_exporting() and model._export_outputs:
     return spec._replace(export_outputs={**(spec.export_outputs or {}), **model._export_outputs})
   return spec
 
 
-def _eval_spec(model: Any, mode: str, heads: Heads, loss: tf.Tensor) -> EstimatorSpec:
+def _eval_spec(model: Any, mode: str, heads: Heads, loss: tf.Tensor, file: Optional[PredictionFile]) -> EstimatorSpec:
+  hooks = list(model._training_hooks)
+  if file is not None:
+    with tf.control_dependencies([file.write]):
+      loss = tf.identity(loss)
+    hooks.append(file.hook)
   metrics = head_metrics(heads)
   show_metrics(metrics)
   updates: List[Any] = [update for _, update in metrics.values()]
@@ -79,10 +86,10 @@ def _eval_spec(model: Any, mode: str, heads: Heads, loss: tf.Tensor) -> Estimato
     mode,
     loss=loss,
     # In a training loop whose model evaluates, a step updates the metrics and trains nothing.
-    train_op=tf.group(*updates, *heads.preds),
+    train_op=tf.group(*updates, *heads.preds, loss),
     eval_metric_ops=metrics,
-    training_hooks=model._training_hooks,
-    evaluation_hooks=model._training_hooks,
+    training_hooks=hooks,
+    evaluation_hooks=hooks,
   )
 
 

@@ -79,8 +79,8 @@ class MonolithBaseModel(NativeTask, abc.ABC):
   def params(cls) -> hyperparams.InstantiableParams:
     """The settings of this class with their defaults."""
     p = super().params()
-    p.define("output_path", None, "Directory for predictions as text; not supported yet.")
-    p.define("output_fields", None, "Comma-separated features to write beside them.")
+    p.define("output_path", None, "Directory of files of text that predict and evaluate write, a line a row.")
+    p.define("output_fields", None, "Comma-separated features that come before the predictions in a line.")
     p.define("delimiter", "\t", "Between the fields of a line.")
     p.define("file_name", "", "File that the model was defined in.")
     p.define("enable_grads_and_vars_summary", False, "Summaries of gradients and variables.")

@@ -161,11 +161,6 @@ class TestSettings:
     assert copied.fc_dict == {} and model.fc_dict
     assert copied.ctx is not model.ctx and copied.ctx.feature_factory is None
 
-  def test_unsupported_settings_are_refused_by_name(self):
-    model = _model(lambda *_: None, output_path="somewhere")
-    with pytest.raises(ValueError, match="output_path is not supported yet"):
-      _run_model_fn(model, ModeKeys.PREDICT)
-
   def test_feature_list_gives_the_slots(self, tmp_path):
     path = tmp_path / "feature_list.conf"
     path.write_text("feature_name=f_listed slot=305\n")
