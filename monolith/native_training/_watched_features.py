@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Mapping, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import tensorflow as tf
 
@@ -14,13 +14,14 @@ class WatchedFeatures(dict):
   """Features of which every way to a value, copies included, is noted.
 
   Args:
-    features: the features.
+    features: the features, or pairs.
     ragged_reads: where names of ragged features are appended when they are read.
   """
 
-  def __init__(self, features: Mapping[str, Any], ragged_reads: List[str]):
+  def __init__(self, features: Any = (), ragged_reads: Optional[List[str]] = None):
     super().__init__(features)
-    self._ragged_reads = ragged_reads
+    # tf.nest and copies make one from pairs alone; they have read everything by then.
+    self._ragged_reads: List[str] = [] if ragged_reads is None else ragged_reads
 
   def _noted(self, key: Any, value: Any) -> Any:
     if isinstance(value, tf.RaggedTensor):

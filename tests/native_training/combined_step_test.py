@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -249,7 +251,8 @@ def test_every_way_to_a_ragged_feature_is_noted():
   ways = (
     lambda f: f["r"], lambda f: f.get("r"), lambda f: f.pop("r"), lambda f: f.setdefault("r"), lambda f: f.popitem(),
     lambda f: f.values(), lambda f: f.items(), lambda f: f.copy(), lambda f: dict(f), lambda f: {**f},
-    lambda f: f | {}, lambda f: {} | f, lambda f: list(f), lambda f: f.keys(), lambda f: "r" in f,
+    lambda f: copy.copy(f), lambda f: tf.nest.map_structure(tf.identity, f), lambda f: f | {}, lambda f: {} | f,
+    lambda f: list(f), lambda f: f.keys(), lambda f: "r" in f,
   )  # fmt: skip
   for number, way in enumerate(ways):
     noted: list = []
