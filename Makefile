@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TENSORFLOW ?= tensorflow==2.21.*
-# Processes that run tests, a file at a time.
+# Processes that run tests, a file at a time; new ones for each part, since TensorFlow never ends a server's threads.
 TEST_JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(TEST_ARGS)
+TEST_PARTS := "--ignore=tests/native_training --ignore=tests/integration" "tests/native_training/[a-e]*_test.py" \
+  "tests/native_training/[f-z]*_test.py" "tests/native_training/*/" "tests/integration"
 SOURCES := $(shell find cc protos build_tools -name '*.cc' -o -name '*.h' -o -name '*.proto' -o -name '*.py') setup.py pyproject.toml
 
 .PHONY: demo test test-quick test-cc lint format setup clean bazel
@@ -13,10 +16,10 @@ demo: setup
 	$(BIN)/python -m examples.movielens $(DEMO_ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
+	status=0; for part in $(TEST_PARTS); do $(PYTEST) $$part || status=1; done; exit $$status
 
 test-quick: setup
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not slow"
+	$(MAKE) test TEST_ARGS='-m "not slow"'
 
 test-cc:
 	$(PYTHON) build_tools/cc_tests.py
