@@ -83,6 +83,16 @@ def _check_count(what: str, given: Optional[Sequence[Any]], num_ps: int) -> None
     raise ValueError(f"create_native_multi_hash_table: {len(given)} {what} for {servers}; give {expected}.")
 
 
+def _local_table(
+  configs: Configs, hash_filters: Optional[Sequence[Any]], sync_clients: Optional[Sequence[Any]]
+) -> multi_hash_table_ops.MultiHashTable:
+  return LocalMultiHashTable.from_configs(
+    configs,
+    hash_filter=hash_filters[0] if hash_filters else None,
+    sync_client=sync_clients[0] if sync_clients else None,
+  )
+
+
 def create_native_multi_hash_table(
   num_ps: int,
   slot_to_config: Configs,
@@ -110,11 +120,7 @@ def create_native_multi_hash_table(
     # What is served takes no training writes: nothing to filter, nothing to send on.
     hash_filters = sync_clients = None
   if num_ps == 0:
-    return LocalMultiHashTable.from_configs(
-      slot_to_config,
-      hash_filter=hash_filters[0] if hash_filters else None,
-      sync_client=sync_clients[0] if sync_clients else None,
-    )
+    return _local_table(slot_to_config, hash_filters, sync_clients)
   return distributed_ps.DistributedMultiTypeHashTable(
     num_ps,
     slot_to_config,
@@ -161,10 +167,6 @@ def create_partitioned_hash_table(
     return _partitioned_hash_table.PartitionedHashTable(params, factory, distributed_ps.ps_device)
 
   def local_table(_: int, configs: Configs) -> multi_hash_table_ops.MultiHashTable:
-    return LocalMultiHashTable.from_configs(
-      configs,
-      hash_filter=hash_filters[0] if hash_filters else None,
-      sync_client=sync_clients[0] if sync_clients else None,
-    )
+    return _local_table(configs, hash_filters, sync_clients)
 
   return _partitioned_hash_table.PartitionedHashTable(params, local_table, lambda _: contextlib.nullcontext())
