@@ -15,6 +15,7 @@ from monolith.native_training import feature, fused_embedding
 from monolith.native_training._collect_pass import FeatureConfigs
 from monolith.native_training._feature_collect import Part
 from monolith.native_training._feature_slots import Gradient
+from monolith.native_training._table_updates import TableUpdates
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 
 __all__ = ["CombinedFeatureFactory", "combined_lookup", "why_not_combined"]
@@ -135,9 +136,7 @@ class CombinedFeatureFactory(feature.FeatureFactory):
     self._outputs = dict(outputs)
     self._configs = configs
     self._table = _CombinedTable({parts: outputs[name] for name, parts in _outputs_of(configs).items()})
-    self._async_function_mgr = async_function_mgr
-    self._postpush = postpush
-    self._req_time = req_time
+    self._updates = TableUpdates(async_function_mgr, postpush, req_time)
 
   def create_feature_slot(self, config: feature.FeatureSlotConfig) -> feature.FeatureSlot:
     return feature.FeatureSlot(self._table, config)
@@ -170,9 +169,6 @@ class CombinedFeatureFactory(feature.FeatureFactory):
     if not pairs:
       return tf.no_op()
     layout, ids, grads = self._way_back(pairs)
-    if not (isinstance(scale, (int, float)) and scale == 1):
-      grads = {name: grad * scale for name, grad in grads.items()}
-    global_step = tf.identity(tf.compat.v1.train.get_or_create_global_step())
 
     def update(
       ids: Dict[str, tf.RaggedTensor],
@@ -184,12 +180,7 @@ class CombinedFeatureFactory(feature.FeatureFactory):
         self._tables, layout, ids, grads, global_step, req_time=req_time
       ).as_op()
 
-    return self._async_function_mgr.add_async_function(
-      update,
-      args=(ids, grads, global_step, self._req_time if req_time is None else req_time),
-      is_async=self._postpush,
-      queue_name="postpush_queue",
-    )
+    return self._updates.run(update, ids, grads, scale, req_time)
 
   def _way_back(
     self, grads_and_vars: _GradsAndVars

@@ -15,6 +15,7 @@ from monolith.native_training import (
   utils,
 )
 from monolith.native_training._collect_pass import FeatureConfigs
+from monolith.native_training._table_updates import TableUpdates
 from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training.model_export import export_context
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
@@ -178,9 +179,7 @@ class TableFeatureFactory(feature.FeatureFactoryFromEmbeddings):
     self._fids = dict(fids)
     self._embeddings = dict(embeddings)
     self._table_to_features = feature_configs.table_to_features()
-    self._async_function_mgr = async_function_mgr
-    self._postpush = postpush
-    self._req_time = req_time
+    self._updates = TableUpdates(async_function_mgr, postpush, req_time)
 
   def apply_gradients(
     self,
@@ -202,18 +201,10 @@ class TableFeatureFactory(feature.FeatureFactoryFromEmbeddings):
       self._embeddings.values(),
     )
     grads = {name: tf.convert_to_tensor(found[0][0]) for name, found in by_feature.items()}
-    if not (isinstance(scale, (int, float)) and scale == 1):
-      grads = {name: grad * scale for name, grad in grads.items()}
     fids = {name: self._fids[name].values for name in grads}
     table_to_fids = _by_table(self._table_to_features, fids)
     table_to_grads = _by_table(self._table_to_features, grads)
-    global_step = tf.identity(tf.compat.v1.train.get_or_create_global_step())
-    return self._async_function_mgr.add_async_function(
-      self._update_tables,
-      args=(table_to_fids, table_to_grads, global_step, self._req_time if req_time is None else req_time),
-      is_async=self._postpush,
-      queue_name="postpush_queue",
-    )
+    return self._updates.run(self._update_tables, table_to_fids, table_to_grads, scale, req_time)
 
   def _update_tables(
     self,
