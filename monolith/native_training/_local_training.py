@@ -72,7 +72,7 @@ class LocalTraining:
 
   def __exit__(self, *exc_info: object) -> None:
     if self._cluster is not None:
-      self._cluster.reset()
+      self._cluster.close()
       self._cluster = None
 
   def train(

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 from monolith.native_training import entry
+from monolith.native_training._local_cluster import server_pool
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
 
 import tensorflow as tf
@@ -40,15 +41,22 @@ def create_test_ps_cluster(num_ps: int) -> Tuple[List[tf.distribute.Server], tf.
     `servers[0].target` that reaches them all. Ops without a device run on servers[0].
   """
   servers = [tf.distribute.Server.create_local_server() for _ in range(num_ps)]
+  return servers, _session_config(servers)
+
+
+def _session_config(servers: Sequence[tf.distribute.Server]) -> tf.compat.v1.ConfigProto:
   addresses = [server.target[len("grpc://") :] for server in servers]
   config = tf.compat.v1.ConfigProto(cluster_def=tf.train.ClusterSpec({"ps": addresses}).as_cluster_def())
   config.experimental.share_session_state_in_clusterspec_propagation = True
-  return servers, config
+  return config
 
 
 @contextlib.contextmanager
 def ps_session(num_ps: int) -> Iterator[tf.compat.v1.Session]:
   """A session of the default graph on `num_ps` servers of this process."""
-  servers, config = create_test_ps_cluster(num_ps)
-  with tf.compat.v1.Session(servers[0].target, config=config) as sess:
-    yield sess
+  servers = server_pool.take(num_ps)
+  try:
+    with tf.compat.v1.Session(servers[0].target, config=_session_config(servers)) as sess:
+      yield sess
+  finally:
+    server_pool.give_back(servers)
