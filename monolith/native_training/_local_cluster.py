@@ -25,8 +25,8 @@ def base_session_config() -> tf.compat.v1.ConfigProto:
 class ServerPool:
   """TensorFlow servers of this process that nobody uses.
 
-  TensorFlow cannot stop a server: its threads (some 90 each) and memory stay until the process ends. So servers are used
-  again. All methods may be called from any thread.
+  TensorFlow cannot stop a server: its threads (some 90 each) and memory stay until the process ends. So servers are
+  used again. All methods may be called from any thread.
   """
 
   def __init__(self) -> None:
