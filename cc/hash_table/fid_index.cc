@@ -14,6 +14,10 @@ constexpr uint32_t kOverflowMax = 255;
 constexpr double kGrowth = 1.4;
 constexpr double kMaxLoad = 0.8;
 constexpr double kFirstHomes = 2;
+// A key that finds a cell only after so many buckets sits in a crowd: keys that come in the order of their hashes fill
+// the front of an array before the rest. The array then grows before its time, but to so many homes a key at most.
+constexpr int kCrowd = 32;
+constexpr uint64_t kMostHomesPerKey = 16;
 
 void Pause() {
 #if defined(__x86_64__)
@@ -30,8 +34,9 @@ void AddOverflow(Bucket* home, const Bucket* end, int change) {
   }
 }
 
-// Fills the first empty cell from the key's home on. Returns false, having changed nothing, when there is none.
-bool Put(const FidIndex::Array& array, int64_t fid, uint64_t hash, uint32_t entry) {
+// Fills the first empty cell from the key's home on and returns how many buckets that took. Returns 0, having changed
+// nothing, when there is no empty cell.
+int64_t Put(const FidIndex::Array& array, int64_t fid, uint64_t hash, uint32_t entry) {
   Bucket* const home = array.HomeOf(hash);
   for (Bucket* bucket = home; bucket != array.end(); ++bucket) {
     const uint32_t empty = bucket->EmptyCells();
@@ -40,9 +45,9 @@ bool Put(const FidIndex::Array& array, int64_t fid, uint64_t hash, uint32_t entr
     AddOverflow(home, bucket, 1);
     bucket->fids[cell].store(fid, std::memory_order_relaxed);
     bucket->entries[cell].store(entry, std::memory_order_release);
-    return true;
+    return bucket - home + 1;
   }
-  return false;
+  return 0;
 }
 
 // Returns false when a key found no cell.
@@ -52,7 +57,7 @@ bool CopyAll(const FidIndex::Array& from, const FidIndex::Array& to) {
       const uint32_t entry = bucket->entries[c].load(std::memory_order_relaxed);
       if (entry == FidIndex::kNoEntry) continue;
       const int64_t fid = bucket->fids[c].load(std::memory_order_relaxed);
-      if (!Put(to, fid, HashFid(fid).home, entry)) return false;
+      if (Put(to, fid, HashFid(fid).home, entry) == 0) return false;
     }
   }
   return true;
@@ -100,9 +105,11 @@ uint32_t FidIndex::AwaitChange(const Bucket& home) {
 }
 
 void FidIndex::Insert(int64_t fid, uint64_t hash, uint32_t entry, uint64_t num_keys, bool* inserted) {
-  while (!Put(*Current(), fid, hash, entry)) Rebuild(Current()->num_homes + 1);
+  int64_t walked = 0;
+  while ((walked = Put(*Current(), fid, hash, entry)) == 0) Rebuild(Current()->num_homes + 1);
   *inserted = true;
-  if (num_keys > grow_at_) Rebuild(Current()->num_homes + 1);
+  const bool crowded = walked > kCrowd && Current()->num_homes < kMostHomesPerKey * num_keys;
+  if (num_keys > grow_at_ || crowded) Rebuild(Current()->num_homes + 1);
 }
 
 void FidIndex::Erase(const Place& place) {

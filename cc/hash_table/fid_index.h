@@ -16,6 +16,7 @@
 // on to the next; some spare buckets follow the last home, so nothing wraps round. Homes grow with the hash: copying
 // into a larger array walks both arrays once, front to back, and any size will do. A shard grows 1.4-fold at load 0.8, the
 // shards of a table at different times: 19 bytes a key on average (12.8 / 0.8 * 0.4 / ln 1.4), 2.5 moves a key in all.
+// It also grows when a key had to walk far, as keys that come in the order of their hashes make one another do.
 //
 // Writing. An index is one shard of a table's, and whoever holds the shard's mutex (table_storage.h) is its only writer.
 // A batch takes the mutexes of all its shards for some thousand keys at a time (entry_writer.h), so none is taken for a key,

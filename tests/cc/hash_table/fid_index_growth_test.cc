@@ -2,7 +2,9 @@
 // Growth stops no reader: what a reader needs never changes under it, and what it does needs no mutex.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <mutex>
+#include <numeric>
 #include <vector>
 
 #include "cc/hash_table/epoch.h"
@@ -110,6 +112,51 @@ TEST(ReadersNeedNoMutexTest, AShardWithAWriterInsideIsRead) {
   const FidIndex::Sighting sighting = FidIndex::Find(*shard.index.Current(), shard.index.HomeOf(HashFid(5).home), 5);
   EXPECT_EQ(sighting.entry, 1u);
   EXPECT_TRUE(sighting.IsValid());
+}
+
+// Keys as a scan of another index gives them: each lands behind all before it, until the array is wide enough.
+class CrowdedIndexTest : public ::testing::Test {
+ protected:
+  // Inserts fids in the given order; returns the mean number of buckets that a key is from its home once inserted.
+  double MeanWalk(const std::vector<int64_t>& fids) {
+    double walked = 0;
+    for (size_t i = 0; i < fids.size(); ++i) {
+      const uint64_t hash = HashFid(fids[i]).home;
+      bool inserted = false;
+      index_.Insert(fids[i], hash, static_cast<uint32_t>(i + 1), i + 1, &inserted);
+      const FidIndex::Place place = index_.LocateNow(fids[i], hash);
+      walked += place.bucket - place.home;
+      most_bytes_a_key_ = std::max(most_bytes_a_key_, index_.Bytes() / (i + 1));
+    }
+    return walked / fids.size();
+  }
+
+  static std::vector<int64_t> InHashOrder(int64_t n) {
+    std::vector<int64_t> fids(n);
+    std::iota(fids.begin(), fids.end(), 0);
+    std::sort(fids.begin(), fids.end(), [](int64_t a, int64_t b) { return HashFid(a).home < HashFid(b).home; });
+    return fids;
+  }
+
+  EpochManager epochs_;
+  FidIndex index_{0, &epochs_};
+  uint64_t most_bytes_a_key_ = 0;
+};
+
+TEST_F(CrowdedIndexTest, KeysInHashOrderWalkAFewBuckets) {
+  const std::vector<int64_t> fids = InHashOrder(100'000);
+  EXPECT_LT(MeanWalk(fids), 10) << "a walk past all keys before is 8,000 buckets";
+  for (size_t i = 0; i < fids.size(); ++i) ASSERT_EQ(index_.LocateNow(fids[i], HashFid(fids[i]).home).entry, i + 1);
+  EXPECT_LT(index_.Bytes(), fids.size() * 30) << "no more than any other order needs, but for the crowd's last step";
+}
+
+TEST_F(CrowdedIndexTest, KeysOfOneHomeCostBoundedMemory) {
+  std::vector<int64_t> fids = InHashOrder(1 << 20);
+  fids.resize(1000);  // a thousandth of the line of hashes
+  MeanWalk(fids);
+  // 16 homes a key, and up to 1.4 times as many.
+  EXPECT_LT(most_bytes_a_key_, 64u * 16 * 3 / 2);
+  for (size_t i = 0; i < fids.size(); ++i) ASSERT_EQ(index_.LocateNow(fids[i], HashFid(fids[i]).home).entry, i + 1);
 }
 
 }  // namespace
