@@ -16,9 +16,13 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from absl import logging
 
 from monolith.native_training import _multi_table_listeners
+from monolith.native_training import graph_meta
+from monolith.native_training import hash_table_ops
 from monolith.native_training import multi_hash_table_ops
 from monolith.native_training import save_utils
 from monolith.native_training import tf_estimator
+from monolith.native_training._hash_table_listeners import Shard, find_shards
+from monolith.native_training._hash_table_listeners import plan_restore as plan_hash_tables
 from monolith.native_training.model_export import _saved_model_writer
 from monolith.native_training.model_export import export_context
 
@@ -29,8 +33,6 @@ __all__ = ["BaseExporter", "DistributedExporter", "StandaloneExporter"]
 
 _DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 _WARMUP_ASSET = "tf_serving_warmup_requests"
-# The collection of tables of one slot each, which have no ops yet.
-_HASH_TABLE_KEY = "monolith_hash_tables"
 
 ContextFactory = Callable[[], contextlib.AbstractContextManager]
 
@@ -105,18 +107,17 @@ class BaseExporter(abc.ABC):
   # ---- tables ----
 
   def create_hashtable_restore_ops(self, ckpt_to_export: str) -> List[tf.Operation]:
-    """Ops that restore the one-slot tables of the default graph.
+    """Ops that restore the one-slot tables of the default graph when a loader runs them.
 
     Raises:
-      ValueError: there are such tables; they are not supported yet.
+      ValueError: the checkpoint lacks the files of a table.
     """
-    tables = tf.compat.v1.get_collection(_HASH_TABLE_KEY)
-    if tables:
-      raise ValueError(
-        f"The graph has {len(tables)} one-slot hash tables, whose export is not "
-        f"supported yet; use multi_hash_table_ops.MultiHashTable."
-      )
-    return []
+    tables = _hash_tables()
+    if not tables:
+      return []
+    directory = os.path.join(_asset_directory(ckpt_to_export), "")
+    plan = plan_hash_tables(directory, tables, _hash_table_shards())
+    return [self._restore_hash_table(ckpt_to_export, table, plan[name]) for name, table in tables.items()]
 
   def create_multi_hashtable_restore_ops(self, ckpt_to_export: str) -> List[tf.Operation]:
     """Ops that restore the multi tables of the default graph when a loader runs them.
@@ -127,9 +128,7 @@ class BaseExporter(abc.ABC):
     tables = tf.compat.v1.get_collection(multi_hash_table_ops._MULTI_HASH_TABLE_GRAPH_KEY)
     if not tables:
       return []
-    directory = os.path.abspath(save_utils.SaveHelper.get_ckpt_asset_dir(ckpt_to_export))
-    if not tf.io.gfile.isdir(directory):
-      raise ValueError(f"Checkpoint {ckpt_to_export} has no tables: {directory} does not exist.")
+    directory = _asset_directory(ckpt_to_export)
     plan = _multi_table_listeners.plan_restore(directory, [t.shared_name for t in tables])
     return [self._restore_op(ckpt_to_export, table, *plan[table.shared_name]) for table in tables]
 
@@ -141,22 +140,42 @@ class BaseExporter(abc.ABC):
     shard_index: int,
     num_shards: int,
   ) -> tf.Operation:
-    """Restores a table from files that are copied into the export, or from where they are."""
-    if self._shared_embedding:
-      basenames = tf.constant(list(paths))
-    else:
-      prefixes = [os.path.basename(path) for path in paths]
-      for prefix in prefixes:
-        for kind in ("", ".meta"):
-          self.add_ckpt_to_assets(ckpt_to_export, f"{prefix}{kind}-[0-9]*-of-[0-9]*")
-      basenames = tf.strings.join([self.create_asset_base(), tf.constant(prefixes)])
+    basenames = self._basenames(ckpt_to_export, paths, self._shared_embedding, ("", ".meta"))
     with tf.control_dependencies([table.initializer]):
       return table.restore(basenames, shard_index, num_shards).as_op()
 
+  def _restore_hash_table(self, ckpt_to_export: str, table: hash_table_ops.HashTable, source: Any) -> tf.Operation:
+    shared = table.export_share_embedding if table.export_share_embedding is not None else self._shared_embedding
+    basenames = self._basenames(ckpt_to_export, source.basenames, shared, ("",))
+    return table.restore(basenames, source.shard_index, source.num_shards).as_op().op
+
+  def _basenames(self, ckpt_to_export: str, paths: Sequence[str], shared: bool, kinds: Sequence[str]) -> tf.Tensor:
+    """The saved sets of a table: in files that are copied into the export, or where they are."""
+    if shared:
+      return tf.constant(list(paths))
+    prefixes = [os.path.basename(path) for path in paths]
+    for prefix in prefixes:
+      for kind in kinds:
+        self.add_ckpt_to_assets(ckpt_to_export, f"{prefix}{kind}-[0-9]*-of-[0-9]*")
+    return tf.strings.join([self.create_asset_base(), tf.constant(prefixes)])
+
   @staticmethod
   def build_hashtable_assign_inputs_outputs() -> tuple[Dict[str, tf.Tensor], Dict[str, tf.Tensor]]:
-    """Inputs and outputs of the signature that assigns to one-slot tables; there are none yet."""
-    return {}, {}
+    """Inputs and outputs of the signature that assigns to the one-slot tables of the default graph.
+
+    Returns:
+      For each table, inputs `<name>_id` int64 [n] and `<name>_value` float32 [n, dim]; output `<name>_result`, the
+      int32 n, once the rows are assigned.
+    """
+    inputs, outputs = {}, {}
+    for name, table in _hash_tables().items():
+      with tf.name_scope("hashtable_assign"):
+        ids = tf.compat.v1.placeholder(tf.int64, [None], f"{name}_id")
+        values = tf.compat.v1.placeholder(tf.float32, [None, table.dim_size], f"{name}_value")
+        with tf.control_dependencies([table.assign(ids, values).as_op()]):
+          outputs[f"{name}_result"] = tf.size(ids, tf.int32, name=f"{name}_result")
+      inputs.update({f"{name}_id": ids, f"{name}_value": values})
+    return inputs, outputs
 
   @staticmethod
   def add_multi_hashtable_assign_signatures(signatures: Dict[str, meta_graph_pb2.SignatureDef]) -> None:
@@ -329,8 +348,30 @@ class DistributedExporter(BaseExporter):
     raise NotImplementedError
 
 
+def _asset_directory(checkpoint: str) -> str:
+  directory = os.path.abspath(save_utils.SaveHelper.get_ckpt_asset_dir(checkpoint))
+  if not tf.io.gfile.isdir(directory):
+    raise ValueError(f"Checkpoint {checkpoint} has no tables: {directory} does not exist.")
+  return directory
+
+
+def _hash_tables() -> Dict[str, hash_table_ops.HashTable]:
+  """Name of the files -> one-slot table of the default graph."""
+  tables = tf.compat.v1.get_collection(hash_table_ops.HASH_TABLE_GRAPH_KEY)
+  return {hash_table_ops.table_tensor_prefix(table): table for table in tables}
+
+
+def _hash_table_shards() -> Dict[str, Shard]:
+  """Which one-slot tables are shards of one; said by their servers, so asked before they leave them and kept."""
+  kept = graph_meta.get_meta("exported_hash_table_shards", dict)
+  if not kept:
+    kept.update(find_shards({name: table.handle.device for name, table in _hash_tables().items()}))
+  return kept
+
+
 def _leave_jobs(graph: tf.Graph) -> None:
   """Moves ops that ask for a job of the training cluster into the one process of a standalone model."""
+  _hash_table_shards()
   for op in graph.get_operations():
     spec = tf.DeviceSpec.from_string(op.device)
     if spec.job is not None:
