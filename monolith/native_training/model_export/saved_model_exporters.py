@@ -363,7 +363,7 @@ def _hash_tables() -> Dict[str, hash_table_ops.HashTable]:
 
 def _hash_table_shards() -> Dict[str, Shard]:
   """Which one-slot tables are shards of one; said by their servers, so asked before they leave them and kept."""
-  kept = graph_meta.get_meta("exported_hash_table_shards", dict)
+  kept: Dict[str, Shard] = graph_meta.get_meta("exported_hash_table_shards", dict)
   if not kept:
     kept.update(find_shards({name: table.handle.device for name, table in _hash_tables().items()}))
   return kept
