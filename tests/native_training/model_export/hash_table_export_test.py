@@ -70,7 +70,9 @@ def _receiver():
 
 
 def _export(model, tmp_path, **kwargs):
-  exporter = saved_model_exporters.StandaloneExporter(model, str(tmp_path / "model"), str(tmp_path / "export"), **kwargs)
+  exporter = saved_model_exporters.StandaloneExporter(
+    model, str(tmp_path / "model"), str(tmp_path / "export"), **kwargs
+  )
   return exporter.export_saved_model(_receiver).decode()
 
 
@@ -106,7 +108,9 @@ def test_another_number_of_servers_than_saved(tmp_path, saved, exported):
   np.testing.assert_allclose(_run(_export(_Model(exported), tmp_path), _PREDICT)[0], _EXPECTED)
 
 
-@pytest.mark.parametrize("of_table, of_exporter, shared", [(None, True, True), (True, False, True), (False, True, False)])
+@pytest.mark.parametrize(
+  "of_table, of_exporter, shared", [(None, True, True), (True, False, True), (False, True, False)]
+)
 def test_table_says_whether_files_are_shared_or_else_the_exporter(tmp_path, of_table, of_exporter, shared):
   _train(0, str(tmp_path / "model"))
   path = _export(_Model(0, of_table), tmp_path, shared_embedding=of_exporter)
