@@ -8,7 +8,8 @@ Every peer trains the same model on the same synthetic clicks, ids by Zipf's law
 the other; the clock starts after every batch has been seen once. `share` is the rate over that of the same network
 without embeddings, trained through `local_train` as ours is. All but the overlapped one, whose gradients come a step
 late, compute the same numbers: their mean losses must agree, or the run fails. `ops` are those of the training graph,
-`start` the seconds from the call of `local_train` to the end of the first step.
+`start` the seconds from the call of `local_train` to the end of the first step. At the end, for every peer, what a
+million more fids took: how the peak memory of the process differs between two numbers of ids.
 """
 
 from __future__ import annotations
@@ -74,6 +75,17 @@ def print_rows(rows: dict[str, dict[str, float]], num_ids: int) -> None:
   sys.stdout.flush()
 
 
+def print_memory(cases: list[dict[str, dict[str, float]]]) -> None:
+  """Megabytes that a million fids take, from the first and the last case of each peer with embeddings."""
+  first, last = cases[0], cases[-1]
+  for peer in first:
+    if peer in last and peer not in ("ceiling", "reader") and last[peer]["fids"] > first[peer]["fids"]:
+      fids = last[peer]["fids"] - first[peer]["fids"]
+      print(
+        f"{peer:12}{(last[peer]['peak'] - first[peer]['peak']) / fids:9.0f} MB a million fids, over {fids:.0f} fids"
+      )
+
+
 def run_case(
   num_ids: int, peers: list[str], rounds: int, steps: int, tfra_python: str | None
 ) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
@@ -101,12 +113,14 @@ def main() -> int:
   print(f"  {os.cpu_count()} threads; peers:")
   for peer in arguments.peers:
     print(f"  {peer:12}{PEERS[peer]}")
-  status = 0
+  status, cases = 0, []
   for num_ids in arguments.ids:
     print(f"\n{num_ids} ids a field", flush=True)
     rows, failed = run_case(num_ids, arguments.peers, arguments.rounds, arguments.steps, arguments.tfra_python)
     print_rows(rows, num_ids)
+    cases.append(rows)
     status = max(status, throughput.finish_case(rows, failed, check_losses))
+  print_memory(cases)
   return status
 
 

@@ -55,10 +55,11 @@ def _train(peer: str, clicks: workload.Clicks, num_ids: int, steps: int) -> dict
 
 
 def measure(peer: str, num_ids: int, steps: int) -> dict[str, Any]:
-  """What a peer gives; of its losses the mean, beside the process's greatest resident memory in bytes."""
+  """What a peer gives; of its losses the mean, beside the fids and the process's greatest resident memory in bytes."""
   clicks = workload.make(num_ids)
   result = {"ops": math.nan, "start": math.nan, **_train(peer, clicks, num_ids, steps)}
   result["loss"] = statistics.fmean(result.pop("losses"))
+  result["fids"] = clicks.distinct
   result["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
   return result
 

@@ -33,6 +33,11 @@ class Clicks:
     slots = (np.arange(FIELDS, dtype=np.int64) + 1) << 48
     return self.ranks + slots[np.newaxis, :, np.newaxis]
 
+  @property
+  def distinct(self) -> int:
+    """How many fids there are."""
+    return sum(len(np.unique(self.ranks[:, field])) for field in range(self.ranks.shape[1]))
+
 
 def make(num_ids: int) -> Clicks:
   """The clicks over `num_ids` ids a field; popular ids are scattered over the ranks."""

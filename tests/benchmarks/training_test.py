@@ -40,6 +40,7 @@ def test_peers_compute_the_same_losses():
   rows = {peer: _run(peer) for peer in ("ours", "separate", "files", "ps2", "dense", "tf_keras")}
   for row in rows.values():
     assert row["rate"] > 0 and row["peak"] > 0
+    assert row["fids"] == rows["ours"]["fids"] > 26
   deepfm.check_losses(rows)
   assert rows["ours"]["ops"] < rows["separate"]["ops"]
 
@@ -60,3 +61,12 @@ def test_clicks_repeat_and_follow_zipf():
   np.testing.assert_allclose(counts[:20], expected[:20], rtol=0.1)
   assert 0.3 < clicks.labels.mean() < 0.7
   assert len(np.unique(clicks.fids >> 48)) == workload.FIELDS
+
+
+def test_memory_is_that_of_the_fids_that_differ(capsys):
+  small = {"ours": {"peak": 1.0e9, "fids": 1e6}, "ceiling": {"peak": 1e9, "fids": 1e6}}
+  large = {"ours": {"peak": 1.6e9, "fids": 4e6}, "ceiling": {"peak": 1e9, "fids": 4e6}}
+  deepfm.print_memory([small, large])
+  assert capsys.readouterr().out.split() == "ours 200 MB a million fids, over 3000000 fids".split()
+  deepfm.print_memory([small])
+  assert not capsys.readouterr().out
