@@ -76,11 +76,11 @@ class MultiHashTableFactory:
     )
 
 
-def _check_count(what: str, given: Optional[Sequence[Any]], num_ps: int) -> None:
+def _check_count(caller: str, what: str, given: Optional[Sequence[Any]], num_ps: int) -> None:
   expected = max(num_ps, 1)
   if given is not None and len(given) != expected:
     servers = f"{num_ps} parameter servers" if num_ps else "the local table"
-    raise ValueError(f"create_native_multi_hash_table: {len(given)} {what} for {servers}; give {expected}.")
+    raise ValueError(f"{caller}: {len(given)} {what} for {servers}; give {expected}.")
 
 
 def _local_table(
@@ -114,8 +114,8 @@ def create_native_multi_hash_table(
   """
   if num_ps < 0:
     raise ValueError(f"create_native_multi_hash_table: num_ps is {num_ps}; 0 means local.")
-  _check_count("hash filters", hash_filters, num_ps)
-  _check_count("sync clients", sync_clients, num_ps)
+  _check_count("create_native_multi_hash_table", "hash filters", hash_filters, num_ps)
+  _check_count("create_native_multi_hash_table", "sync clients", sync_clients, num_ps)
   if export_context.is_exporting():
     # What is served takes no training writes: nothing to filter, nothing to send on.
     hash_filters = sync_clients = None
@@ -160,8 +160,8 @@ def create_partitioned_hash_table(
   params = parsers.get_default_parser_ctx().sharding_sparse_fids_op_params if op_params is None else op_params
   if params is None:
     raise ValueError("create_partitioned_hash_table: no op_params; make them by PartitionedHashTable.gen_op_params.")
-  _check_count("hash filters", hash_filters, num_ps)
-  _check_count("sync clients", sync_clients, num_ps)
+  _check_count("create_partitioned_hash_table", "hash filters", hash_filters, num_ps)
+  _check_count("create_partitioned_hash_table", "sync clients", sync_clients, num_ps)
   if num_ps > 0:
     factory = MultiHashTableFactory(hash_filters, sync_clients)
     return _partitioned_hash_table.PartitionedHashTable(params, factory, distributed_ps.ps_device)

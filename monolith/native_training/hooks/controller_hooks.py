@@ -14,6 +14,7 @@ from absl import logging
 from google.protobuf import text_format
 
 from monolith.native_training import _checkpoint_files, barrier_ops, utils
+from monolith.native_training.hooks._watching_hook import WatchingHook
 from monolith.native_training.hooks.controller_hooks_pb2 import ControllerHooksProto
 from monolith.native_training.hooks.server.server_lib import STOP_ACTION
 
@@ -138,7 +139,7 @@ class _StopHook(tf.compat.v1.train.SessionRunHook):
       run_context.request_stop()
 
 
-class QueryActionHook(tf.compat.v1.train.SessionRunHook):
+class QueryActionHook(WatchingHook):
   """Does what an operator writes into `<model_dir>/monolith_action`: a text ControllerHooksProto, such as
   `action: TRIGGER_SAVE`. The file is then removed, and `monolith_action_response` says what came of it.
 
@@ -149,25 +150,13 @@ class QueryActionHook(tf.compat.v1.train.SessionRunHook):
   """
 
   def __init__(self, model_dir: str, hook: ControllerHook, query_secs: float = _QUERY_SECS):
+    super().__init__()
     self._path = os.path.join(model_dir, ACTION_FILE)
     self._response = os.path.join(model_dir, RESPONSE_FILE)
     self._hook = hook
     self._query_secs = query_secs
-    self._stopping = threading.Event()
-    self._thread: Optional[threading.Thread] = None
 
-  def after_create_session(self, session, coord) -> None:
-    self._stopping = threading.Event()
-    self._thread = threading.Thread(target=self._watch, args=(session, coord, self._stopping), daemon=True)
-    self._thread.start()
-
-  def end(self, session) -> None:
-    del session
-    self._stopping.set()
-    if self._thread is not None:
-      self._thread.join()
-
-  def _watch(self, session: _Session, coord: Optional[tf.train.Coordinator], stopping: threading.Event) -> None:
+  def watch(self, session: _Session, coord: Optional[tf.train.Coordinator], stopping: threading.Event) -> None:
     while not stopping.wait(self._query_secs) and not (coord is not None and coord.should_stop()):
       try:
         self.query(session)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from monolith.native_training import barrier_ops, logging_ops, utils
+from monolith.native_training.hooks._watching_hook import WatchingHook
 from monolith.native_training.runtime.ops import logging_ops_pb2
 
 __all__ = ["Config", "PsHealthCheckerHook", "get_ps_machine_info_shared_name"]
@@ -46,7 +47,7 @@ class Config:
   check_secs: float = _CHECK_SECS
 
 
-class PsHealthCheckerHook(tf.compat.v1.train.SessionRunHook):
+class PsHealthCheckerHook(WatchingHook):
   """Looks at the servers now and then from a thread of its own; the first time that one is unhealthy it reports that,
   once, and stops the workers. It never keeps a loop from ending.
 
@@ -55,10 +56,9 @@ class PsHealthCheckerHook(tf.compat.v1.train.SessionRunHook):
   """
 
   def __init__(self, config: Config):
+    super().__init__()
     self._config = config
     self._checks: List[tf.Tensor] = []
-    self._stopping = threading.Event()
-    self._thread: Optional[threading.Thread] = None
 
   def begin(self) -> None:
     for i in range(self._config.num_ps):
@@ -66,18 +66,7 @@ class PsHealthCheckerHook(tf.compat.v1.train.SessionRunHook):
         info = logging_ops.machine_info(shared_name=get_ps_machine_info_shared_name(i))
         self._checks.append(logging_ops.check_machine_health(info))
 
-  def after_create_session(self, session, coord) -> None:
-    self._stopping = threading.Event()
-    self._thread = threading.Thread(target=self._watch, args=(session, coord, self._stopping), daemon=True)
-    self._thread.start()
-
-  def end(self, session) -> None:
-    del session
-    self._stopping.set()
-    if self._thread is not None:
-      self._thread.join()
-
-  def _watch(
+  def watch(
     self, session: tf.compat.v1.Session, coord: Optional[tf.train.Coordinator], stopping: threading.Event
   ) -> None:
     while not (coord is not None and coord.should_stop()):
