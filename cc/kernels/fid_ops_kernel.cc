@@ -45,7 +45,7 @@ class FeatureCombineOp : public OpKernel {
  public:
   explicit FeatureCombineOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
     const auto slot = Attr<int64_t>(ctx, "slot");
-    OP_REQUIRES_OK(ctx, NamingOp(type_string(), ToStatus([&] { slot_bits_ = data::MakeFid(2, slot, 0); })));
+    ConstructParts(ctx, [&] { slot_bits_ = data::MakeFid(2, slot, 0); });
   }
 
   void Compute(OpKernelContext* ctx) override {
@@ -153,7 +153,7 @@ class ExtractFidOp : public OpKernel {
  public:
   explicit ExtractFidOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
     const auto slot = Attr<int64_t>(ctx, "slot");
-    OP_REQUIRES_OK(ctx, NamingOp(type_string(), ToStatus([&] { slot_bits_ = data::MakeFid(2, slot, 0); })));
+    ConstructParts(ctx, [&] { slot_bits_ = data::MakeFid(2, slot, 0); });
   }
 
   void Compute(OpKernelContext* ctx) override {

@@ -32,7 +32,7 @@ class SwitchSlotBatchOp : public RecordChangeOp {
                                                         slots.size(), " values; give one of both for every column.")));
     std::vector<data::SlotSwitch> switches;
     for (size_t i = 0; i < columns.size(); ++i) switches.push_back({columns[i], inplaces[i], slots[i]});
-    Construct(ctx, [&] { change_ = data::NewSwitchSlots(type(), switches, Attr<std::string>(ctx, "suffix")); });
+    ConstructParts(ctx, [&] { change_ = data::NewSwitchSlots(type(), switches, Attr<std::string>(ctx, "suffix")); });
   }
 };
 
@@ -45,8 +45,7 @@ class TfExampleToExampleOp : public OpKernel {
     config.dense_names = Attr<std::vector<std::string>>(ctx, "dense_names");
     config.label = Attr<std::string>(ctx, "label");
     config.instance_weight = Attr<std::string>(ctx, "instance_weight");
-    OP_REQUIRES_OK(
-        ctx, NamingOp(type_string(), ToStatus([&] { reader_ = std::make_unique<data::TfExampleReader>(config); })));
+    ConstructParts(ctx, [&] { reader_ = std::make_unique<data::TfExampleReader>(config); });
   }
 
   void Compute(OpKernelContext* ctx) override {

@@ -30,7 +30,7 @@ class SetFilterOp : public RecordFilterOp {
     config.has_actions = Attr<std::vector<int64_t>>(ctx, "has_actions");
     config.req_time_min = Attr<int64_t>(ctx, "req_time_min");
     config.select_slots = Attr<std::vector<int64_t>>(ctx, "select_slots");
-    Construct(ctx, [&] { filter_ = data::NewFidFilter(type(), config); });
+    ConstructParts(ctx, [&] { filter_ = data::NewFidFilter(type(), config); });
   }
 };
 
@@ -39,10 +39,10 @@ class ValueFilterOp : public RecordFilterOp {
   explicit ValueFilterOp(OpKernelConstruction* ctx) : RecordFilterOp(ctx) {
     const auto field = Attr<std::string>(ctx, "field_name");
     data::ValueKind kind = data::ValueKind::kInt;
-    Construct(ctx, [&] { kind = data::LineIdKind(field); });
+    ConstructParts(ctx, [&] { kind = data::LineIdKind(field); });
     data::Operands operands;
     if (ctx->status().ok()) OP_REQUIRES_OK(ctx, ReadOperands(ctx, kind, &operands));
-    Construct(ctx, [&] {
+    ConstructParts(ctx, [&] {
       const data::LineIdTest test(field, Attr<std::string>(ctx, "op"), std::move(operands),
                                   Attr<bool>(ctx, "keep_empty"));
       filter_ = data::NewValueFilter(type(), test);
@@ -55,10 +55,10 @@ class FeatureValueFilterOp : public RecordFilterOp {
   explicit FeatureValueFilterOp(OpKernelConstruction* ctx) : RecordFilterOp(ctx) {
     const auto field_type = Attr<std::string>(ctx, "field_type");
     data::ValueKind kind = data::ValueKind::kInt;
-    Construct(ctx, [&] { kind = data::ColumnKind(field_type); });
+    ConstructParts(ctx, [&] { kind = data::ColumnKind(field_type); });
     data::Operands operands;
     if (ctx->status().ok()) OP_REQUIRES_OK(ctx, ReadOperands(ctx, kind, &operands));
-    Construct(ctx, [&] {
+    ConstructParts(ctx, [&] {
       filter_ =
           data::NewColumnValueFilter(Attr<std::string>(ctx, "field_name"), field_type, Attr<std::string>(ctx, "op"),
                                      std::move(operands), Attr<bool>(ctx, "keep_empty"));
@@ -69,7 +69,7 @@ class FeatureValueFilterOp : public RecordFilterOp {
 class FilterByLabelOp : public RecordFilterOp {
  public:
   explicit FilterByLabelOp(OpKernelConstruction* ctx) : RecordFilterOp(ctx) {
-    Construct(ctx, [&] {
+    ConstructParts(ctx, [&] {
       filter_ = data::NewLabelFilter(type(), Attr<std::vector<float>>(ctx, "label_threshold"),
                                      Attr<bool>(ctx, "filter_equal"));
     });

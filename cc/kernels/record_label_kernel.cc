@@ -22,7 +22,7 @@ class AddActionOp : public RecordChangeOp {
     data::Operands operands{Attr<std::vector<float>>(ctx, "float_operand"),
                             Attr<std::vector<int64_t>>(ctx, "int_operand"),
                             Attr<std::vector<std::string>>(ctx, "string_operand")};
-    Construct(ctx, [&] {
+    ConstructParts(ctx, [&] {
       const data::LineIdTest test(field, Attr<std::string>(ctx, "op"), std::move(operands), false);
       change_ = data::NewAddAction(type(), test, Attr<int32_t>(ctx, "action"));
     });
@@ -32,7 +32,7 @@ class AddActionOp : public RecordChangeOp {
 class AddLabelOp : public RecordChangeOp {
  public:
   explicit AddLabelOp(OpKernelConstruction* ctx) : RecordChangeOp(ctx) {
-    Construct(ctx, [&] {
+    ConstructParts(ctx, [&] {
       change_ = data::NewAddLabel(type(), data::ReadLabelTasks(Attr<std::string>(ctx, "config")),
                                   Attr<float>(ctx, "negative_value"), Attr<float>(ctx, "new_sample_rate"));
     });
@@ -42,7 +42,7 @@ class AddLabelOp : public RecordChangeOp {
 class ScatterLabelOp : public RecordChangeOp {
  public:
   explicit ScatterLabelOp(OpKernelConstruction* ctx) : RecordChangeOp(ctx) {
-    Construct(ctx, [&] { change_ = data::NewScatterLabel(type(), Attr<std::string>(ctx, "config")); });
+    ConstructParts(ctx, [&] { change_ = data::NewScatterLabel(type(), Attr<std::string>(ctx, "config")); });
   }
 };
 
@@ -60,22 +60,22 @@ class MultiLabelGenOp : public RecordChangeOp {
     config.neg_actions = Attr<std::vector<int64_t>>(ctx, "neg_actions");
     config.pos_label = Attr<float>(ctx, "pos_label");
     config.neg_label = Attr<float>(ctx, "neg_label");
-    Construct(ctx, [&] { change_ = data::NewMultiLabelGen(type(), config); });
+    ConstructParts(ctx, [&] { change_ = data::NewMultiLabelGen(type(), config); });
   }
 };
 
 class LabelUpperBoundOp : public RecordChangeOp {
  public:
   explicit LabelUpperBoundOp(OpKernelConstruction* ctx) : RecordChangeOp(ctx) {
-    Construct(ctx,
-              [&] { change_ = data::NewLabelUpperBound(type(), Attr<std::vector<float>>(ctx, "label_upper_bounds")); });
+    ConstructParts(
+        ctx, [&] { change_ = data::NewLabelUpperBound(type(), Attr<std::vector<float>>(ctx, "label_upper_bounds")); });
   }
 };
 
 class LabelNormalizationOp : public RecordChangeOp {
  public:
   explicit LabelNormalizationOp(OpKernelConstruction* ctx) : RecordChangeOp(ctx) {
-    Construct(ctx, [&] {
+    ConstructParts(ctx, [&] {
       change_ = data::NewLabelNormalization(type(), Attr<std::vector<std::string>>(ctx, "norm_methods"),
                                             Attr<std::vector<float>>(ctx, "norm_values"));
     });
@@ -93,14 +93,15 @@ class FillMultiRankOutputOp : public RecordChangeOp {
     const auto source = draw      ? data::RankSource::kDraw
                         : channel ? data::RankSource::kChannel
                                   : data::RankSource::kLineIdRank;
-    Construct(ctx, [&] { change_ = data::NewFillMultiRankOutput(type(), source, Attr<int64_t>(ctx, "rank_num")); });
+    ConstructParts(ctx,
+                   [&] { change_ = data::NewFillMultiRankOutput(type(), source, Attr<int64_t>(ctx, "rank_num")); });
   }
 };
 
 class UseFieldAsLabelOp : public RecordChangeOp {
  public:
   explicit UseFieldAsLabelOp(OpKernelConstruction* ctx) : RecordChangeOp(ctx) {
-    Construct(ctx, [&] {
+    ConstructParts(ctx, [&] {
       change_ =
           data::NewUseFieldAsLabel(type(), Attr<std::string>(ctx, "field_name"),
                                    Attr<bool>(ctx, "overwrite_invalid_value"), Attr<float>(ctx, "label_threshold"));

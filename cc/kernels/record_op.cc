@@ -18,6 +18,15 @@ absl::Status NamingOp(const std::string& op, const absl::Status& status) {
   return status.ok() ? status : absl::Status(status.code(), absl::StrCat(op, ": ", status.message()));
 }
 
+data::MessageType VariantTypeOf(OpKernelConstruction* ctx, const char* name) {
+  data::MessageType type = data::MessageType::kExample;
+  const auto text = Attr<std::string>(ctx, name);
+  const absl::Status status =
+      NamingOp(absl::StrCat(ctx->def().op(), ": ", name), ToStatus([&] { type = data::TypeNamed(text); }));
+  if (!status.ok()) ctx->CtxFailure(status);
+  return type;
+}
+
 absl::Status RecordBytes(const std::string& op, data::MessageType type, const Tensor& input, int64_t i,
                          const std::string** bytes) {
   const Variant& variant = input.flat<Variant>()(i);

@@ -30,6 +30,17 @@ T Attr(::tensorflow::OpKernelConstruction* ctx, const char* name) {
 // The same status with the op's name before its message.
 absl::Status NamingOp(const std::string& op, const absl::Status& status);
 
+// Runs what makes an op's parts; what it throws is the construction's failure.
+template <typename Make>
+void ConstructParts(::tensorflow::OpKernelConstruction* ctx, Make make) {
+  if (!ctx->status().ok()) return;
+  const absl::Status status = NamingOp(ctx->def().op(), ToStatus(make));
+  if (!status.ok()) ctx->CtxFailure(status);
+}
+
+// What attribute variant_type says; the op's construction fails where it names no type.
+data::MessageType VariantTypeOf(::tensorflow::OpKernelConstruction* ctx, const char* name = "variant_type");
+
 // The record in element `i` of an op's input, or InvalidArgument that says what is there instead.
 absl::Status RecordBytes(const std::string& op, data::MessageType type, const ::tensorflow::Tensor& input, int64_t i,
                          const std::string** bytes);
@@ -42,14 +53,6 @@ class RecordOp : public ::tensorflow::OpKernel {
  protected:
   // Attributes: variant_type where the op has it, else Example; seed and seed2 where it has them.
   explicit RecordOp(::tensorflow::OpKernelConstruction* ctx);
-
-  // Runs what makes the op's step; what it throws is the construction's failure.
-  template <typename Make>
-  void Construct(::tensorflow::OpKernelConstruction* ctx, Make make) {
-    if (!ctx->status().ok()) return;
-    const absl::Status status = NamingOp(type_string(), ToStatus(make));
-    if (!status.ok()) ctx->CtxFailure(status);
-  }
 
   data::MessageType type() const { return type_; }
   data::UniformSource* uniform() { return uniform_.get(); }

@@ -23,14 +23,14 @@ class SpecialStrategyOp : public RecordFilterOp {
   explicit SpecialStrategyOp(OpKernelConstruction* ctx) : RecordFilterOp(ctx) {
     data::StrategyConfig config = Strategies(ctx);
     config.keep_empty = Attr<bool>(ctx, "keep_empty_strategy");
-    Construct(ctx, [&] { filter_ = data::NewSpecialStrategy(type(), config); });
+    ConstructParts(ctx, [&] { filter_ = data::NewSpecialStrategy(type(), config); });
   }
 };
 
 class SpecialStrategyLabelOp : public RecordChangeOp {
  public:
   explicit SpecialStrategyLabelOp(OpKernelConstruction* ctx) : RecordChangeOp(ctx) {
-    Construct(ctx, [&] { change_ = data::NewSpecialStrategyLabel(type(), Strategies(ctx)); });
+    ConstructParts(ctx, [&] { change_ = data::NewSpecialStrategyLabel(type(), Strategies(ctx)); });
   }
 };
 
@@ -43,7 +43,7 @@ class NegativeSampleOp : public RecordFilterOp {
     config.threshold = Attr<float>(ctx, "threshold");
     config.action_priority = Attr<std::vector<int64_t>>(ctx, "action_priority");
     config.per_action_drop_rate = Attr<std::string>(ctx, "per_action_drop_rate");
-    Construct(ctx, [&] { filter_ = data::NewNegativeSample(type(), config); });
+    ConstructParts(ctx, [&] { filter_ = data::NewNegativeSample(type(), config); });
   }
 };
 

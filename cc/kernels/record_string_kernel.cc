@@ -27,15 +27,6 @@ using ::tensorflow::Tensor;
 using ::tensorflow::tstring;
 using ::tensorflow::Variant;
 
-MessageType TypeOf(OpKernelConstruction* ctx, const char* attr) {
-  MessageType type = MessageType::kExample;
-  const auto name = Attr<std::string>(ctx, attr);
-  const absl::Status status =
-      NamingOp(absl::StrCat(ctx->def().op(), ": ", attr), ToStatus([&] { type = data::TypeNamed(name); }));
-  if (!status.ok()) ctx->CtxFailure(status);
-  return type;
-}
-
 // Strings with the frames of a stream around messages, or bare messages.
 class StringFrames {
  public:
@@ -79,7 +70,7 @@ absl::Status ElementStatus(const std::string& op, int64_t i, const std::function
 class StringToVariantOp : public OpKernel {
  public:
   explicit StringToVariantOp(OpKernelConstruction* ctx)
-      : OpKernel(ctx), type_(TypeOf(ctx, "variant_type")), frames_(ctx) {
+      : OpKernel(ctx), type_(VariantTypeOf(ctx, "variant_type")), frames_(ctx) {
     const auto chnids = Attr<std::vector<int64_t>>(ctx, "chnids"),
                keys = Attr<std::vector<int64_t>>(ctx, "source_keys");
     default_key_ = static_cast<uint32_t>(Attr<int64_t>(ctx, "default_source_key"));
@@ -140,7 +131,10 @@ class StringToVariantOp : public OpKernel {
 class StringToVariantWithTransformOp : public OpKernel {
  public:
   explicit StringToVariantWithTransformOp(OpKernelConstruction* ctx)
-      : OpKernel(ctx), input_(TypeOf(ctx, "input_type")), output_(TypeOf(ctx, "output_type")), frames_(ctx) {
+      : OpKernel(ctx),
+        input_(VariantTypeOf(ctx, "input_type")),
+        output_(VariantTypeOf(ctx, "output_type")),
+        frames_(ctx) {
     OP_REQUIRES(ctx, data::CanConvert(input_, output_) && output_ != MessageType::kPlaintext,
                 absl::InvalidArgumentError(absl::StrCat(
                     type_string(), ": input_type ", data::NameOf(input_), " cannot become output_type ",

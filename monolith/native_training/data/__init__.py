@@ -10,6 +10,7 @@ import importlib
 from typing import Any
 
 _EXPORTS = {
+  "InstanceReweightDataset": "datasets",
   "PBDataset": "datasets",
   "PbType": "datasets",
   "feature_combine": "feature_utils",

@@ -8,7 +8,7 @@ from typing import Mapping
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
 
-from monolith.native_training.data._record_ops import fid_bits
+from monolith.native_training.data._record_settings import fid_bits
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
 __all__ = ["extract_fid", "feature_combine", "gen_fid_mask", "map_id", "switch_slot"]

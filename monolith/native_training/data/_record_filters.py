@@ -8,7 +8,8 @@ from typing import Dict, Iterable, Optional, Sequence, Union
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
 
-from monolith.native_training.data._record_ops import (
+from monolith.native_training.data._record_seeds import seeds
+from monolith.native_training.data._record_settings import (
   Operand,
   RecordType,
   actions_of,
@@ -16,7 +17,6 @@ from monolith.native_training.data._record_ops import (
   line_id_operands,
   operands_of,
   rates_text,
-  seeds,
   type_name,
 )
 from monolith.native_training.runtime.ops import gen_monolith_ops
@@ -88,20 +88,20 @@ def filter_by_value(
   Args:
     variant: records, any shape.
     field_name: the field. One that is not set has its default.
-    op: `gt`, `ge`, `eq`, `lt`, `le`, `neq`, `between` (a <= value < b), `in`, `not-in`; for strings also `startswith` and
-      `endswith` (any of the operands); for repeated fields `any` (some operand is among the values), `all` (all are) or
+    op: `gt`, `ge`, `eq`, `lt`, `le`, `neq`, `between` (a <= value < b), `in`, `not-in`; for strings also `startswith`
+      and `endswith` (any of the operands); for repeated fields `any` (some operand is among the values), `all` (all are) or
       `diff` (none is).
     operand: a value or several, of the field's kind. Ids (uid, item_id) are unsigned.
     variant_type: `instance` or `example`.
     keep_empty: the outcome for a repeated field without values.
-    operand_filepath: a file with a serialized `FilterValues` instead of the operand (None), for `in` and `not-in`. It is
-      read when the op is made: once a graph or iterator, and once for all equal calls of eager execution.
+    operand_filepath: a file with a serialized `FilterValues` instead of the operand (None), for `in` and `not-in`. It
+      is read when the op is made: once a graph or iterator, and once for all equal calls of eager execution.
 
   Returns:
     bool, the same shape.
 
   Raises:
-    ValueError: there is no such field, or not exactly one of operand and operand_filepath, or an operand of another kind.
+    ValueError: there is no such field, not exactly one of operand and operand_filepath, or an operand of another kind.
     tf.errors.InvalidArgumentError: op does not fit the field or the number of operands, the file is no FilterValues of
       its kind, or the records are of another type.
 
@@ -147,8 +147,8 @@ def filter_by_feature_value(
     bool, the same shape.
 
   Raises:
-    ValueError: field_type is none of the four, not exactly one of operand and operand_filepath is given, or an operand is
-      of another kind.
+    ValueError: field_type is none of the four, not exactly one of operand and operand_filepath is given, or an operand
+      is of another kind.
     tf.errors.InvalidArgumentError: as of `filter_by_value`.
 
   >>> from idl.matrix.proto import example_pb2
@@ -236,7 +236,7 @@ def special_strategy(
     variant: records, any shape.
     strategy_list: strategies; the first of them that a record has decides.
     strategy_conf: `strategy:rate,...`: the share of its records that is kept. A strategy without a rate keeps all.
-      A filter changes no records; for `strategy:rate:label` map the records that are kept with `special_strategy_label`.
+      A filter changes no records: for `strategy:rate:label` map what is kept with `special_strategy_label`.
     variant_type: `instance` or `example`.
     keep_empty_strategy: whether records without any strategy are kept.
     seed: of the random numbers, together with `tf.random.set_seed`.
@@ -326,7 +326,7 @@ def negative_sample(
     label_index: the label that decides.
     threshold: labels from it on are positive.
     variant_type: `instance` or `example`.
-    action_priority: actions, the most important first, as numbers or `a,b,..`. The first that a record has says the rate.
+    action_priority: actions, the most important first, as numbers or `a,b,..`. The first that a record has counts.
     per_action_drop_rate: `action:rate,..` or a dict; drop_rate stands for actions that are not in it.
     seed: of the random numbers, together with `tf.random.set_seed`.
 

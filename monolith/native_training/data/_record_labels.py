@@ -8,12 +8,12 @@ from typing import Iterable, Mapping, Optional, Sequence, Union
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
 
-from monolith.native_training.data._record_ops import (
+from monolith.native_training.data._record_seeds import seeds
+from monolith.native_training.data._record_settings import (
   Operand,
   RecordType,
   actions_of,
   line_id_operands,
-  seeds,
   type_name,
 )
 from monolith.native_training.runtime.ops import gen_monolith_ops
@@ -69,8 +69,8 @@ def add_label(
   """Appends a label a task, made from the record's actions.
 
   A record with a positive action of the task has label 1. One without, and without a negative action if the task lists
-  any, has INVALID_LABEL. The others have negative_value with the task's rate as probability, else INVALID_LABEL. A first
-  label that is there already and at most 0 becomes INVALID_LABEL.
+  any, has INVALID_LABEL. The others have negative_value with the task's rate as probability, else INVALID_LABEL. A
+  first label that is there already and at most 0 becomes INVALID_LABEL.
 
   Args:
     variant: records, any shape.

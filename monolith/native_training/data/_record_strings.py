@@ -9,7 +9,7 @@ from typing import Mapping, Optional, Sequence, Tuple
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
 
-from monolith.native_training.data._record_ops import RecordType, type_name
+from monolith.native_training.data._record_settings import RecordType, type_name
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
 __all__ = ["string_to_variant", "string_to_variant_with_transform", "switch_slot_batch", "tf_example_to_example",
@@ -203,7 +203,7 @@ def switch_slot_batch(
     Records, the same shape.
 
   Raises:
-    tf.errors.InvalidArgumentError: no columns, a slot is not in [0, 32768), a column has no fids but other values, or the
+    tf.errors.InvalidArgumentError: no columns, a slot is not in [0, 32768), a column has other values than fids, or the
       records are of another type.
 
   >>> from idl.matrix.proto import example_pb2

@@ -25,6 +25,7 @@ from monolith.native_training.data._record_dataset import (
   damaged_records,
   iterator_checkpoints_disabled,
 )
+from monolith.native_training.data._record_transforms import InstanceReweightDataset, TransformDataset
 from monolith.native_training.data._refused_sources import (
   DynamicMatchingFilesDataset,
   KafkaDataset,
@@ -39,6 +40,7 @@ __all__ = [
   "DynamicMatchingFilesDataset",
   "FeaturePruningType",
   "FilePBDataset",
+  "InstanceReweightDataset",
   "KafkaDataset",
   "OUTPUT_TYPE_COLLECTION",
   "PBDataset",
@@ -46,6 +48,7 @@ __all__ = [
   "ParquetDataset",
   "PbType",
   "TFRecordDatasetWrapper",
+  "TransformDataset",
   "create_plain_kafka_dataset",
   "damaged_records",
   "iterator_checkpoints_disabled",

@@ -66,8 +66,8 @@ __all__ = [
 ]
 
 _REFUSED = {
-  "use_f100_multi_head": "its mathematics was never published. scatter_label and multi_label_gen make labels of several "
-  "heads",
+  "use_f100_multi_head": "its mathematics was never published. scatter_label and multi_label_gen make labels of "
+  "several heads",
 }
 
 

@@ -14,10 +14,13 @@ MODULES = (
   "_record_dataset",
   "_record_filters",
   "_record_labels",
+  "_record_settings",
   "_record_strings",
+  "_record_transforms",
   "datasets",
   "feature_list",
   "parsers",
+  "transform.transforms",
 )
 
 

@@ -87,7 +87,8 @@ def test_high_fids():
   ("field", "op", "operand", "expected"),
   [
     ("uid", "eq", 2, True), ("uid", "neq", 2, False), ("uid", "le", 3, True), ("uid", "ge", 1, True),
-    ("uid", "gt", 2, False), ("uid", "lt", 2, False), ("uid", "between", [1, 3], True), ("uid", "between", [0, 2], False),
+    ("uid", "gt", 2, False), ("uid", "lt", 2, False), ("uid", "between", [1, 3], True),
+    ("uid", "between", [0, 2], False),
     ("uid", "in", [3, 1, 2], True), ("uid", "not-in", [1, 2, 3], False), ("uid", "lt", 2**64 - 1, True),
     ("chnid", "between", [0, 1], False), ("chnid", "between", [1, 2], True), ("rank", "gt", -5, True),
     ("user_id", "le", "hello1", True), ("user_id", "ge", "hell", True), ("user_id", "startswith", "hell", True),
@@ -296,7 +297,8 @@ def compares_lists(op, values, operands):
 def test_values_as_the_twin(kind):
   rows = random_records(kind, 200, 1)
   tensor = variants(rows, kind)
-  tests = [("uid", "gt", [1]), ("uid", "le", [2**63 + 1]), ("uid", "in", [2, 2**64 - 1]), ("req_time", "between", [-1, 2]),
+  tests = [("uid", "gt", [1]), ("uid", "le", [2**63 + 1]), ("uid", "in", [2, 2**64 - 1]),
+           ("req_time", "between", [-1, 2]),
            ("rank", "lt", [5]), ("chnid", "neq", [2]), ("sample_rate", "ge", [0.5]), ("sample_rate", "not-in", [0.25]),
            ("device_type", "eq", ["phone"]), ("device_type", "lt", ["q"]), ("device_type", "endswith", ["t", "x"]),
            ("device_type", "not-in", ["", "phone"]), ("is_draw", "eq", [1])]  # fmt: skip
@@ -326,7 +328,8 @@ def test_sets_as_the_twin(kind):
 
   a, b, c = v1(1, 1), v1(2, 0), v2(3, 1)
   for arguments in (
-    {"filter_fids": [a, c]}, {"has_fids": [a, b, c]}, {"select_fids": [a]}, {"has_actions": [0, 5]}, {"req_time_min": 1},
+    {"filter_fids": [a, c]}, {"has_fids": [a, b, c]}, {"select_fids": [a]}, {"has_actions": [0, 5]},
+    {"req_time_min": 1},
     {"select_slots": [1, 2]}, {"filter_fids": [b], "has_actions": [1, 2], "select_slots": [3], "req_time_min": -1},
   ):  # fmt: skip
     expected = []
@@ -347,7 +350,8 @@ def test_sets_as_the_twin(kind):
 
 def test_columns_as_the_twin():
   rows = random_records("example", 300, 3)
-  tests = [("int64", "int64_list", "ge", [2]), ("float", "float_list", "lt", [1.0]), ("double", "double_list", "gt", [0.5]),
+  tests = [("int64", "int64_list", "ge", [2]), ("float", "float_list", "lt", [1.0]),
+           ("double", "double_list", "gt", [0.5]),
            ("bytes", "bytes_list", "startswith", [b"ab"]), ("bytes", "bytes_list", "in", [b"", b"xab"])]  # fmt: skip
   for name in "abc":
     for field_type, kind, op, operands in tests:

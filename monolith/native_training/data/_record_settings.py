@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the ops on records share: types of records, lists of actions, operands, seeds."""
+"""Settings of ops on records, as users write them and as ops take them: fids, actions, rates, operands."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
-
-import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
-import tensorflow as tf
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from idl.matrix.proto import line_id_pb2
 from monolith.native_training.data._pb_type import PbType
 
-__all__ = ["Operand", "RecordType", "actions_of", "fid_bits", "line_id_operands", "operands_of", "rates_text", "seeds",
-           "type_name"]  # fmt: skip
+__all__ = ["Operand", "RecordType", "actions_of", "fid_bits", "label_tasks", "line_id_operands", "operands_of",
+           "rates_text", "reweights", "type_name"]  # fmt: skip
 
 RecordType = Union[str, PbType]
 Operand = Union[int, float, str, bytes, Sequence[int], Sequence[float], Sequence[str], Sequence[bytes]]
@@ -51,6 +48,45 @@ def rates_text(rates: Union[str, Dict[int, float], None]) -> str:
   return rates or ""
 
 
+def label_tasks(config: str) -> List[Tuple[List[int], List[int], float]]:
+  """Positive actions, negative actions and sample rate of every task of `pos,..:neg,..:rate;..`.
+
+  Raises:
+    ValueError: the text cannot be read, a task has no positive action, or a rate is not in [0, 1].
+
+  >>> label_tasks("1,2:3:1.0;4::0.5")
+  [([1, 2], [3], 1.0), ([4], [], 0.5)]
+  """
+  tasks = []
+  for part in config.rstrip("; ").split(";"):
+    fields = part.split(":")
+    if len(fields) != 3:
+      raise ValueError(f"config is {config!r}: {part!r} is not pos_actions:neg_actions:sample_rate.")
+    pos_actions, neg_actions = (actions_of(field, "config") for field in fields[:2])
+    rate = float(fields[2])
+    if not pos_actions or not 0 <= rate <= 1:
+      raise ValueError(f"config is {config!r}: {part!r} needs a positive action, and a rate in [0, 1].")
+    tasks.append((pos_actions, neg_actions, rate))
+  return tasks
+
+
+def reweights(reweight: Optional[str]) -> Tuple[List[int], List[int], List[int]]:
+  """Actions, weights and labels of `action:weight:label,..`.
+
+  Raises:
+    ValueError: the text cannot be read.
+
+  >>> reweights("2:3:-1,4:1:1")
+  ([2, 4], [3, 1], [-1, 1])
+  """
+  parts = [part.split(":") for part in (reweight or "").split(",") if part.strip()]
+  try:
+    found = [(int(action), int(weight), int(label)) for action, weight, label in parts]
+  except ValueError:
+    raise ValueError(f"reweight is {reweight!r}; write action:weight:label,.. with integers.") from None
+  return [a for a, _, _ in found], [w for _, w, _ in found], [b for _, _, b in found]
+
+
 def operands_of(kind: str, operand: Optional[Operand], operand_filepath: Optional[str]) -> Dict[str, Any]:
   """Attributes of an op for operands of `kind`: int, float or string.
 
@@ -61,7 +97,7 @@ def operands_of(kind: str, operand: Optional[Operand], operand_filepath: Optiona
     raise ValueError(f"operand is {operand!r} and operand_filepath is {operand_filepath!r}; give exactly one of them.")
   if operand is None:
     return {"operand_filepath": operand_filepath}
-  values = [operand] if isinstance(operand, (int, float, str, bytes)) else list(operand)
+  values: List[Any] = [operand] if isinstance(operand, (int, float, str, bytes)) else list(operand)
   takes = {"int": (int,), "float": (int, float), "string": (str, bytes)}[kind]
   for value in values:
     if not isinstance(value, takes) and not (hasattr(value, "item") and isinstance(value.item(), takes)):
@@ -85,9 +121,3 @@ def line_id_operands(
     raise ValueError(f"field_name is {field_name!r}, which is not in line id; it has {known}.")
   kind = {field.CPPTYPE_FLOAT: "float", field.CPPTYPE_STRING: "string"}.get(field.cpp_type, "int")
   return operands_of(kind, operand, operand_filepath)
-
-
-def seeds(seed: Optional[int]) -> Dict[str, int]:
-  """The two seeds of an op, as TensorFlow's random ops take them from `tf.random.set_seed` and their own seed."""
-  first, second = tf.compat.v1.random.get_seed(seed)
-  return {"seed": first or 0, "seed2": second or 0}
