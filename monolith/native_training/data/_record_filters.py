@@ -89,8 +89,8 @@ def filter_by_value(
     variant: records, any shape.
     field_name: the field. One that is not set has its default.
     op: `gt`, `ge`, `eq`, `lt`, `le`, `neq`, `between` (a <= value < b), `in`, `not-in`; for strings also `startswith`
-      and `endswith` (any of the operands); for repeated fields `any` (some operand is among the values), `all` (all are) or
-      `diff` (none is).
+      and `endswith` (any of the operands); for repeated fields `any` (some operand is among the values), `all` (all
+      are) or `diff` (none is).
     operand: a value or several, of the field's kind. Ids (uid, item_id) are unsigned.
     variant_type: `instance` or `example`.
     keep_empty: the outcome for a repeated field without values.

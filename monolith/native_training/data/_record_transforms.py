@@ -148,7 +148,7 @@ class InstanceReweightDataset(_RecordsOfRecords):
     variant_type: `instance` or `example`; None: that of the source.
 
   Raises:
-    ValueError: action_priority or reweight cannot be read, the elements are no scalar records, or their type is unknown.
+    ValueError: action_priority or reweight cannot be read, elements are no scalar records, or their type is unknown.
     tf.errors.InvalidArgumentError: an action is there twice, a weight is negative, or, while iterating, the records are
       of another type.
 
