@@ -187,6 +187,7 @@ Operands ReadFilterValues(std::string_view bytes, ValueKind kind) {
     }
     if (found == wanted && wanted == 1) {
       ForEachFixed(list, 1, kFixed32, [&](const char* values, size_t n) {
+        if (n == 0) return;
         const size_t before = operands.floats.size();
         operands.floats.resize(before + n);
         std::memcpy(operands.floats.data() + before, values, 4 * n);

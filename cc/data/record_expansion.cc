@@ -11,29 +11,28 @@ class Transform : public RecordExpansion {
  public:
   explicit Transform(std::vector<TransformStep> steps) : steps_(std::move(steps)) {}
 
-  Outcome Run(std::string_view record, UniformSource* uniform, std::string* changed) const override {
-    Outcome outcome{1, false};
+  std::vector<Copies> Run(std::string_view record, UniformSource* uniform) const override {
+    std::optional<std::string> made;
     for (const TransformStep& step : steps_) {
-      if (!RunStep(step, record, uniform, changed, &outcome.changed)) return {};
+      if (!RunStep(step, record, uniform, &made)) return {};
     }
-    return outcome;
+    std::vector<Copies> copies;
+    copies.push_back({1, std::move(made)});
+    return copies;
   }
 
  private:
-  static bool RunStep(const TransformStep& step, std::string_view record, UniformSource* uniform, std::string* changed,
-                      bool* is_changed) {
+  static bool RunStep(const TransformStep& step, std::string_view record, UniformSource* uniform,
+                      std::optional<std::string>* made) {
     if (step.either != nullptr) {
-      const bool first = RunStep(step.either->first, record, uniform, changed, is_changed);
-      const bool second = RunStep(step.either->second, record, uniform, changed, is_changed);
+      const bool first = RunStep(step.either->first, record, uniform, made);
+      const bool second = RunStep(step.either->second, record, uniform, made);
       return first || second;
     }
-    const std::string_view current = *is_changed ? std::string_view(*changed) : record;
+    const std::string_view current = *made ? std::string_view(**made) : record;
     if (step.filter != nullptr) return step.filter->Keep(current, uniform);
     std::string next;
-    if (step.change->Apply(current, uniform, &next)) {
-      *changed = std::move(next);
-      *is_changed = true;
-    }
+    if (step.change->Apply(current, uniform, &next)) *made = std::move(next);
     return true;
   }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,16 +15,17 @@
 namespace monolith {
 namespace data {
 
-// What becomes of a record in a dataset: nothing, one or several copies, of itself or of a changed one.
+// Copies of a record, or of another that was made of it.
+struct Copies {
+  int64_t count = 0;
+  std::optional<std::string> made;  // none: the record itself
+};
+
+// What becomes of a record in a dataset: nothing, or copies, in their order.
 class RecordExpansion {
  public:
-  struct Outcome {
-    int64_t copies = 0;
-    bool changed = false;  // the copies are of what was written to `changed`
-  };
-
   virtual ~RecordExpansion() = default;
-  virtual Outcome Run(std::string_view record, UniformSource* uniform, std::string* changed) const = 0;
+  virtual std::vector<Copies> Run(std::string_view record, UniformSource* uniform) const = 0;
 };
 
 // One step of a chain; exactly one member is set.

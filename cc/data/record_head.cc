@@ -10,9 +10,6 @@ namespace monolith {
 namespace data {
 namespace {
 
-uint32_t LabelField(MessageType type) { return type == MessageType::kExample ? 101 : 3; }
-uint32_t LineIdNumber(MessageType type) { return type == MessageType::kExample ? 100 : 5; }
-
 void AppendFloats(std::string_view bytes, std::vector<float>* floats) {
   const size_t before = floats->size();
   floats->resize(before + bytes.size() / sizeof(float));
@@ -20,6 +17,10 @@ void AppendFloats(std::string_view bytes, std::vector<float>* floats) {
 }
 
 }  // namespace
+
+uint32_t LabelField(MessageType type) { return type == MessageType::kExample ? 101 : 3; }
+uint32_t LineIdNumber(MessageType type) { return type == MessageType::kExample ? 100 : 5; }
+uint32_t WeightField(MessageType type) { return type == MessageType::kExample ? 102 : 4; }
 
 void CheckHasHead(MessageType type) {
   if (type == MessageType::kInstance || type == MessageType::kExample) return;
@@ -53,6 +54,12 @@ std::vector<int64_t> RecordHead::Ints(const char* field) const {
   return ReadLineIdField(*LineIdFieldNamed(field), line_id_).ints;
 }
 
+void PutLabels(MessageType type, const std::vector<float>& labels, std::string* record) {
+  if (labels.empty()) return;
+  const auto* bytes = reinterpret_cast<const char*>(labels.data());
+  PutBytesField(record, LabelField(type), std::string_view(bytes, sizeof(float) * labels.size()));
+}
+
 std::string WithLabels(MessageType type, std::string_view record, const std::vector<float>& labels) {
   const uint32_t label = LabelField(type);
   std::string changed;
@@ -65,10 +72,25 @@ std::string WithLabels(MessageType type, std::string_view record, const std::vec
     reader.Skip(tag);
     if (tag != MakeTag(label, kBytes) && tag != MakeTag(label, kFixed32)) changed.append(begin, reader.at() - begin);
   }
-  if (!labels.empty()) {
-    const auto* bytes = reinterpret_cast<const char*>(labels.data());
-    PutBytesField(&changed, label, std::string_view(bytes, sizeof(float) * labels.size()));
+  PutLabels(type, labels, &changed);
+  return changed;
+}
+
+std::string WithItem(std::string_view line_id, uint64_t item_id, const std::vector<int32_t>& actions) {
+  const uint32_t item_field = LineIdFieldNamed("item_id")->number, action_field = LineIdFieldNamed("actions")->number;
+  std::string changed;
+  ProtoReader reader(line_id);
+  while (true) {
+    const char* begin = reader.at();
+    const uint32_t tag = reader.Tag();
+    if (tag == 0) break;
+    reader.Skip(tag);
+    const bool drop = tag == MakeTag(item_field, kFixed64) || (!actions.empty() && tag >> 3 == action_field);
+    if (!drop) changed.append(begin, reader.at() - begin);
   }
+  wire::PutVarint(&changed, MakeTag(item_field, kFixed64));
+  changed.append(reinterpret_cast<const char*>(&item_id), sizeof(item_id));
+  for (const int32_t action : actions) PutVarintField(&changed, action_field, static_cast<uint64_t>(int64_t{action}));
   return changed;
 }
 

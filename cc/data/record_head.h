@@ -36,8 +36,19 @@ class RecordHead {
   std::string merged_;  // where the record has more than one piece
 };
 
+// Appends labels, in one packed field.
+void PutLabels(MessageType type, const std::vector<float>& labels, std::string* record);
+
 // The record with these labels instead of its own.
 std::string WithLabels(MessageType type, std::string_view record, const std::vector<float>& labels);
+
+// Field numbers of an Instance or an Example.
+uint32_t LabelField(MessageType type);
+uint32_t LineIdNumber(MessageType type);
+uint32_t WeightField(MessageType type);
+
+// A LineId with another item_id and, where there are any, other actions; the rest stays.
+std::string WithItem(std::string_view line_id, uint64_t item_id, const std::vector<int32_t>& actions);
 
 // Adds to the record's LineId: one more piece of it at the end, which readers merge with what is there.
 void AppendAction(MessageType type, int32_t action, std::string* record);

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "cc/data/action_priority.h"
 #include "cc/data/config_text.h"
@@ -40,10 +42,10 @@ class Reweight : public RecordExpansion {
     for (size_t i = 0; i < config.actions.size(); ++i) Add(config.actions[i], config.weights[i], config.labels[i]);
   }
 
-  Outcome Run(std::string_view record, UniformSource*, std::string* changed) const override {
+  std::vector<Copies> Run(std::string_view record, UniformSource*) const override {
     const RecordHead head(type_, record);
     const std::vector<int64_t> before = head.Ints("pre_actions"), now = head.Ints("actions");
-    if (before.empty() && now.empty()) return {1, false};
+    if (before.empty() && now.empty()) return Only(1, std::nullopt);
     if (Rank(before) <= Rank(now)) return {};
     std::vector<float> labels = head.labels();
     if (const Weight* best = BestOf(now)) {
@@ -51,14 +53,19 @@ class Reweight : public RecordExpansion {
       labels[0] = static_cast<float>(best->label);
     }
     if (labels.empty()) return {};
-    const int64_t copies = Copies(BestOf(before), Count(before), Count(now), &labels[0]);
+    const int64_t copies = NumCopies(BestOf(before), Count(before), Count(now), &labels[0]);
     if (copies == 0) return {};
-    if (labels == head.labels()) return {copies, false};
-    *changed = WithLabels(type_, record, labels);
-    return {copies, true};
+    if (labels == head.labels()) return Only(copies, std::nullopt);
+    return Only(copies, WithLabels(type_, record, labels));
   }
 
  private:
+  static std::vector<Copies> Only(int64_t count, std::optional<std::string> made) {
+    std::vector<Copies> copies;
+    copies.push_back({count, std::move(made)});
+    return copies;
+  }
+
   void Add(int64_t action, int64_t weight, int64_t label) {
     if (weight < 0 || weight > kLargestWeight) {
       ThrowBadSetting("reweight has weight " + std::to_string(weight) + " for action " + std::to_string(action) +
@@ -97,7 +104,7 @@ class Reweight : public RecordExpansion {
     return count;
   }
 
-  static int64_t Copies(const Weight* before, int64_t count_before, int64_t count_now, float* label) {
+  static int64_t NumCopies(const Weight* before, int64_t count_before, int64_t count_now, float* label) {
     if (before == nullptr) return count_now;
     if (static_cast<float>(before->label) != *label) return count_before + count_now;
     if (count_before > count_now) *label = -*label;

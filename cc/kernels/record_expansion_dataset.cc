@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cc/kernels/record_expansion_dataset.h"
 
+#include <deque>
 #include <mutex>
 
 #include "absl/strings/match.h"
@@ -34,12 +35,13 @@ using ::tensorflow::data::SerializationContext;
 class RecordExpansionDatasetOp::Dataset : public DatasetBase {
  public:
   Dataset(OpKernelContext* ctx, const DatasetBase* input, Settings settings,
-          std::shared_ptr<const data::RecordExpansion> expansion)
+          std::shared_ptr<const data::RecordExpansion> expansion, std::vector<Tensor> others)
       : DatasetBase(DatasetContext(ctx)),
         op_(ctx->op_kernel().type_string()),
         input_(input),
         settings_(std::move(settings)),
         expansion_(std::move(expansion)),
+        others_(std::move(others)),
         shapes_{PartialTensorShape({})} {
     input_->Ref();
   }
@@ -60,7 +62,13 @@ class RecordExpansionDatasetOp::Dataset : public DatasetBase {
     Node* input = nullptr;
     TF_RETURN_IF_ERROR(b->AddInputDataset(ctx, input_, &input));
     std::vector<std::pair<absl::string_view, AttrValue>> attrs(settings_.attrs.begin(), settings_.attrs.end());
-    return b->AddDataset(this, {{0, input}}, {}, attrs, output);
+    std::vector<std::pair<size_t, Node*>> inputs = {{0, input}};
+    for (const Tensor& other : others_) {
+      Node* node = nullptr;
+      TF_RETURN_IF_ERROR(b->AddDatasetOrTensor(ctx, other, &node));
+      inputs.emplace_back(inputs.size(), node);
+    }
+    return b->AddDataset(this, inputs, {}, attrs, output);
   }
 
  private:
@@ -70,6 +78,7 @@ class RecordExpansionDatasetOp::Dataset : public DatasetBase {
   const DatasetBase* const input_;
   const Settings settings_;
   const std::shared_ptr<const data::RecordExpansion> expansion_;
+  const std::vector<Tensor> others_;  // inputs beside the dataset
   const DataTypeVector dtypes_{::tensorflow::DT_VARIANT};
   const std::vector<PartialTensorShape> shapes_;
 };
@@ -87,19 +96,16 @@ class RecordExpansionDatasetOp::Dataset::Iterator : public DatasetIterator<Datas
   absl::Status GetNextInternal(IteratorContext* ctx, std::vector<Tensor>* out, bool* end_of_sequence) override {
     std::lock_guard<std::mutex> lock(mu_);
     *end_of_sequence = false;
-    while (copies_ == 0) {
+    while (waiting_.empty()) {
       std::vector<Tensor> element;
       TF_RETURN_IF_ERROR(input_->GetNext(ctx, &element, end_of_sequence));
       if (*end_of_sequence) return absl::OkStatus();
       TF_RETURN_IF_ERROR(Expand(element));
     }
     // Nobody changes a record in place, so the copies share it.
-    if (--copies_ > 0) {
-      out->push_back(record_);
-    } else {
-      out->push_back(std::move(record_));
-      record_ = Tensor();
-    }
+    Waiting& next = waiting_.front();
+    out->push_back(next.record);
+    if (--next.copies == 0) waiting_.pop_front();
     return absl::OkStatus();
   }
 
@@ -108,32 +114,45 @@ class RecordExpansionDatasetOp::Dataset::Iterator : public DatasetIterator<Datas
     std::lock_guard<std::mutex> lock(mu_);
     TF_RETURN_IF_ERROR(SaveInput(ctx, writer, input_));
     TF_RETURN_IF_ERROR(writer->WriteScalar(full_name("draws"), uniform_->draws()));
-    TF_RETURN_IF_ERROR(writer->WriteScalar(full_name("copies"), copies_));
-    if (copies_ == 0) return absl::OkStatus();
-    const std::string* bytes = BytesOfVariant(dataset()->settings_.type, record_.scalar<Variant>()());
-    return writer->WriteScalar(full_name("record"), tstring(*bytes));
+    TF_RETURN_IF_ERROR(writer->WriteScalar(full_name("waiting"), static_cast<int64_t>(waiting_.size())));
+    for (size_t i = 0; i < waiting_.size(); ++i) {
+      const Waiting& one = waiting_[i];
+      const std::string* bytes = BytesOfVariant(dataset()->settings_.type, one.record.scalar<Variant>()());
+      TF_RETURN_IF_ERROR(writer->WriteScalar(full_name(absl::StrCat("copies_", i)), one.copies));
+      TF_RETURN_IF_ERROR(writer->WriteScalar(full_name(absl::StrCat("record_", i)), tstring(*bytes)));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status RestoreInternal(IteratorContext* ctx, IteratorStateReader* reader) override {
     std::lock_guard<std::mutex> lock(mu_);
     TF_RETURN_IF_ERROR(RestoreInput(ctx, reader, input_));
-    int64_t draws = 0;
+    int64_t draws = 0, num_waiting = 0;
     TF_RETURN_IF_ERROR(reader->ReadScalar(full_name("draws"), &draws));
-    TF_RETURN_IF_ERROR(reader->ReadScalar(full_name("copies"), &copies_));
+    TF_RETURN_IF_ERROR(reader->ReadScalar(full_name("waiting"), &num_waiting));
     const Settings& settings = dataset()->settings_;
     uniform_ = std::make_unique<SeededUniform>(settings.seed, settings.seed2);
     uniform_->Skip(draws);
-    if (copies_ == 0) return absl::OkStatus();
-    tstring bytes;
-    TF_RETURN_IF_ERROR(reader->ReadScalar(full_name("record"), &bytes));
-    if (copies_ < 0 || !data::IsMessage(settings.type, bytes)) {
-      return absl::DataLossError(absl::StrCat(dataset()->op_, ": the saved state of the iterator is damaged."));
+    waiting_.clear();
+    for (int64_t i = 0; i < num_waiting; ++i) {
+      tstring bytes;
+      int64_t copies = 0;
+      TF_RETURN_IF_ERROR(reader->ReadScalar(full_name(absl::StrCat("copies_", i)), &copies));
+      TF_RETURN_IF_ERROR(reader->ReadScalar(full_name(absl::StrCat("record_", i)), &bytes));
+      if (copies < 1 || !data::IsMessage(settings.type, bytes)) {
+        return absl::DataLossError(absl::StrCat(dataset()->op_, ": the saved state of the iterator is damaged."));
+      }
+      waiting_.push_back({NewRecord(bytes), copies});
     }
-    record_ = NewRecord(bytes);
     return absl::OkStatus();
   }
 
  private:
+  struct Waiting {
+    Tensor record;
+    int64_t copies;  // still to come
+  };
+
   Tensor NewRecord(std::string bytes) const {
     Tensor record(::tensorflow::DT_VARIANT, {});
     record.scalar<Variant>()() = VariantOfBytes(dataset()->settings_.type, std::move(bytes));
@@ -150,20 +169,18 @@ class RecordExpansionDatasetOp::Dataset::Iterator : public DatasetIterator<Datas
     }
     const std::string* bytes;
     TF_RETURN_IF_ERROR(RecordBytes(op, dataset()->settings_.type, element[0], 0, &bytes));
-    std::string changed;
-    data::RecordExpansion::Outcome outcome;
-    TF_RETURN_IF_ERROR(
-        NamingOp(op, ToStatus([&] { outcome = dataset()->expansion_->Run(*bytes, uniform_.get(), &changed); })));
-    copies_ = outcome.copies;
-    if (copies_ > 0) record_ = outcome.changed ? NewRecord(std::move(changed)) : element[0];
+    std::vector<data::Copies> expanded;
+    TF_RETURN_IF_ERROR(NamingOp(op, ToStatus([&] { expanded = dataset()->expansion_->Run(*bytes, uniform_.get()); })));
+    for (data::Copies& copies : expanded) {
+      waiting_.push_back({copies.made ? NewRecord(std::move(*copies.made)) : element[0], copies.count});
+    }
     return absl::OkStatus();
   }
 
   std::mutex mu_;  // guards all below
   std::unique_ptr<IteratorBase> input_;
   std::unique_ptr<SeededUniform> uniform_;
-  Tensor record_;
-  int64_t copies_ = 0;  // of record_, still to come
+  std::deque<Waiting> waiting_;
 };
 
 std::unique_ptr<IteratorBase> RecordExpansionDatasetOp::Dataset::MakeIteratorInternal(const std::string& prefix) const {
@@ -184,7 +201,11 @@ RecordExpansionDatasetOp::RecordExpansionDatasetOp(OpKernelConstruction* ctx) : 
 }
 
 void RecordExpansionDatasetOp::MakeDataset(OpKernelContext* ctx, DatasetBase* input, DatasetBase** output) {
-  *output = new Dataset(ctx, input, settings_, expansion_);
+  std::shared_ptr<const data::RecordExpansion> expansion;
+  OP_REQUIRES_OK(ctx, Expansion(ctx, &expansion));
+  std::vector<Tensor> others;
+  for (int i = 1; i < ctx->num_inputs(); ++i) others.push_back(ctx->input(i));
+  *output = new Dataset(ctx, input, settings_, std::move(expansion), std::move(others));
 }
 
 }  // namespace monolith

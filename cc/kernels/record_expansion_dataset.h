@@ -15,13 +15,21 @@
 
 namespace monolith {
 
-// Attributes: variant_type; seed and seed2 where the op has them. Derived classes set expansion_ when they are constructed.
+// Attributes: variant_type; seed and seed2 where the op has them. Derived classes set expansion_ when they are constructed,
+// or make one a call of other inputs.
 class RecordExpansionDatasetOp : public ::tensorflow::data::UnaryDatasetOpKernel {
  protected:
   explicit RecordExpansionDatasetOp(::tensorflow::OpKernelConstruction* ctx);
 
   void MakeDataset(::tensorflow::OpKernelContext* ctx, ::tensorflow::data::DatasetBase* input,
                    ::tensorflow::data::DatasetBase** output) override;
+
+  // The expansion of one call.
+  virtual absl::Status Expansion(::tensorflow::OpKernelContext* ctx,
+                                 std::shared_ptr<const data::RecordExpansion>* expansion) {
+    *expansion = expansion_;
+    return absl::OkStatus();
+  }
 
   data::MessageType type() const { return settings_.type; }
 

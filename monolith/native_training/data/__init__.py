@@ -11,6 +11,7 @@ from typing import Any
 
 _EXPORTS = {
   "InstanceReweightDataset": "datasets",
+  "NegativeGenDataset": "datasets",
   "PBDataset": "datasets",
   "PbType": "datasets",
   "feature_combine": "feature_utils",

@@ -7,7 +7,7 @@ these names, and nothing that it has is replaced.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Iterator, Optional, Union
+from typing import Any, Callable, Iterable, Iterator, Optional, Union
 
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
@@ -20,7 +20,7 @@ from monolith.native_training.data._record_settings import RecordType, actions_o
 from monolith.native_training.data.transform.transforms import Transform
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
-__all__ = ["InstanceReweightDataset", "TransformDataset", "record_type_of"]
+__all__ = ["InstanceReweightDataset", "RecordsOfRecords", "TransformDataset", "add_dataset_method", "record_type_of"]
 
 
 def _types(dataset: tf.data.Dataset) -> Iterator[PbType]:
@@ -63,7 +63,7 @@ def record_type_of(dataset: tf.data.Dataset, variant_type: Optional[RecordType] 
   return name
 
 
-class _RecordsOfRecords(dataset_ops.UnaryDataset):
+class RecordsOfRecords(dataset_ops.UnaryDataset):
   """Scalar records of the input's type."""
 
   def __init__(self, input_dataset: tf.data.Dataset, variant: tf.Tensor, type_of_records: str):
@@ -80,7 +80,7 @@ class _RecordsOfRecords(dataset_ops.UnaryDataset):
     return self._output_pb_type
 
 
-class TransformDataset(_RecordsOfRecords):
+class TransformDataset(RecordsOfRecords):
   """The records that a chain of filters keeps, with the changes that it makes.
 
   Decisions by chance follow `tf.random.set_seed`: every iterator of the dataset makes the same ones. An iterator that
@@ -126,7 +126,7 @@ class TransformDataset(_RecordsOfRecords):
     super().__init__(input_dataset, variant, name)
 
 
-class InstanceReweightDataset(_RecordsOfRecords):
+class InstanceReweightDataset(RecordsOfRecords):
   """As many copies of every record as its actions weigh, in streams where a record comes again when its actions change.
 
   Of a record's actions A, rank(A) is the place (from 1) of the best one in action_priority, 1000 where none is listed,
@@ -200,12 +200,17 @@ def _instance_reweight(
   return InstanceReweightDataset(self, action_priority, reweight, variant_type, **kwargs)
 
 
-def _add_methods() -> None:
-  for name, method in (("transform", _transform), ("instance_reweight", _instance_reweight)):
-    known = getattr(dataset_ops.DatasetV2, name, None)
-    if known is not None and known.__module__ != __name__:
-      raise RuntimeError(f"tf.data.Dataset has a method {name} of its own; call the class in datasets instead.")
-    setattr(dataset_ops.DatasetV2, name, method)
+def add_dataset_method(name: str, method: Callable[..., tf.data.Dataset]) -> None:
+  """Gives `tf.data.Dataset` a method.
+
+  Raises:
+    RuntimeError: it has one of that name, and it is not ours.
+  """
+  known = getattr(dataset_ops.DatasetV2, name, None)
+  if known is not None and known.__module__ != method.__module__:
+    raise RuntimeError(f"tf.data.Dataset has a method {name} of its own; call the class in datasets instead.")
+  setattr(dataset_ops.DatasetV2, name, method)
 
 
-_add_methods()
+add_dataset_method("transform", _transform)
+add_dataset_method("instance_reweight", _instance_reweight)

@@ -8,6 +8,13 @@ Records are the elements of `FilePBDataset` and its kin, scalar variants, or bat
 from __future__ import annotations
 
 from monolith.native_training.data._fid_ops import extract_fid, feature_combine, gen_fid_mask, map_id, switch_slot
+from monolith.native_training.data._item_pool import (
+  create_item_pool,
+  item_pool_check,
+  item_pool_random_fill,
+  restore_item_pool,
+  save_item_pool,
+)
 from monolith.native_training.data._record_filters import (
   filter_by_feature_value,
   filter_by_fids,
@@ -39,6 +46,7 @@ from monolith.native_training.data._record_strings import (
 __all__ = [
   "add_action",
   "add_label",
+  "create_item_pool",
   "extract_fid",
   "feature_combine",
   "fill_multi_rank_output",
@@ -48,11 +56,15 @@ __all__ = [
   "filter_by_value",
   "gen_fid_mask",
   "has_variant",
+  "item_pool_check",
+  "item_pool_random_fill",
   "label_normalization",
   "label_upper_bound",
   "map_id",
   "multi_label_gen",
   "negative_sample",
+  "restore_item_pool",
+  "save_item_pool",
   "scatter_label",
   "special_strategy",
   "special_strategy_label",

@@ -31,10 +31,10 @@ struct Result {
 Result Reweighted(const std::vector<uint64_t>& before, const std::vector<uint64_t>& now,
                   const std::vector<float>& labels) {
   const std::string record = ExampleOf(PackedVarints(23, before) + PackedVarints(6, now), labels);
-  std::string changed;
   Drawn none;
-  const auto outcome = New()->Run(record, &none, &changed);
-  return {outcome.copies, Labels(MessageType::kExample, outcome.changed ? changed : record)};
+  const auto copies = New()->Run(record, &none);
+  if (copies.empty()) return {0, labels};
+  return {copies[0].count, Labels(MessageType::kExample, copies[0].made.value_or(record))};
 }
 
 TEST(ReweightTest, NothingHasHappened) {
@@ -64,11 +64,12 @@ TEST(ReweightTest, WhatWasTrainedBefore) {
   config.labels = {1, 1};
   config.action_priority = {2, 3};
   const std::string record = ExampleOf(PackedVarints(23, {3}) + PackedVarints(6, {2}), {0});
-  std::string changed;
   Drawn none;
-  const auto outcome = data::NewReweight(MessageType::kExample, config)->Run(record, &none, &changed);
-  EXPECT_EQ(outcome.copies, 2);
-  EXPECT_THAT(Labels(MessageType::kExample, changed), ElementsAre(-1)) << "more was trained than counts now";
+  const auto copies = data::NewReweight(MessageType::kExample, config)->Run(record, &none);
+  ASSERT_EQ(copies.size(), 1u);
+  EXPECT_EQ(copies[0].count, 2);
+  EXPECT_THAT(Labels(MessageType::kExample, copies[0].made.value()), ElementsAre(-1))
+      << "more was trained than counts now";
 }
 
 TEST(ReweightTest, LabelsThatAreMissing) {
@@ -84,9 +85,8 @@ TEST(ReweightTest, CountsDoNotOverflow) {
   config.weights = {int64_t{1} << 31};
   config.labels = {0};
   const std::string record = ExampleOf(WithActions(std::vector<uint64_t>(100, 4)), {0});
-  std::string changed;
   Drawn none;
-  EXPECT_EQ(data::NewReweight(MessageType::kExample, config)->Run(record, &none, &changed).copies, int64_t{1} << 40);
+  EXPECT_EQ(data::NewReweight(MessageType::kExample, config)->Run(record, &none).at(0).count, int64_t{1} << 40);
 }
 
 TEST(ReweightTest, Refusals) {

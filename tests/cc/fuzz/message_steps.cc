@@ -119,14 +119,14 @@ void CheckLabels(MessageType type, const std::string& record, const OracleRow& r
 
 void CheckCopies(MessageType type, const std::string& record) {
   Half half;
-  std::string changed;
   data::ReweightConfig config;
   config.actions = {1, 2, 3};
   config.weights = {2, 3, 0};
   config.labels = {1, -1, 0};
   config.action_priority = {2, 1};
-  const auto outcome = data::NewReweight(type, config)->Run(record, &half, &changed);
-  Require(outcome.copies >= 0 && (!outcome.changed || data::IsMessage(type, changed)), "copies are not valid");
+  for (const auto& copies : data::NewReweight(type, config)->Run(record, &half)) {
+    Require(copies.count > 0 && (!copies.made || data::IsMessage(type, *copies.made)), "copies are not valid");
+  }
 }
 
 void CheckSlots(MessageType type, const std::string& record) {

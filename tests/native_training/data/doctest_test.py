@@ -10,6 +10,8 @@ MODULES = (
   "_cache_one_dataset",
   "_fid_ops",
   "_input_patterns",
+  "_item_pool",
+  "_negative_gen",
   "_pb_type",
   "_record_dataset",
   "_record_filters",
