@@ -245,6 +245,41 @@ def test_types_come_from_the_source(tmp_path):
       session.run(element)
 
 
+def test_the_only_source_of_a_graph_gives_the_type(tmp_path):
+  rows = numbered("example", 2)
+  path = tmp_path / "records"
+  path.write_bytes(pb_records.stream(rows, sort_id=b""))
+  with tf.Graph().as_default():
+    FilePBDataset(str(path), input_pb_type=PbType.EXAMPLE)
+    assert source(rows, "example").transform(FilterByLabel([1])).output_pb_type is PbType.EXAMPLE
+    FilePBDataset(str(path), input_pb_type=PbType.EXAMPLE, output_pb_type=PbType.INSTANCE)
+    with pytest.raises(ValueError, match="records are example and instance; give variant_type"):
+      source(rows, "example").transform(FilterByLabel([1]))
+
+
+def test_files_of_operands(tmp_path):
+  path = tmp_path / "values"
+  path.write_bytes(example_pb2.FilterValues(int64_list=example_pb2.Int64List(value=[1, 3])).SerializeToString())
+
+  class FromFile(FilterByValue):
+    def __init__(self, op, **settings):
+      super().__init__("uid", op, 0)
+      self._config.ClearField("int_operand")
+      self._config.MergeFrom(type(self._config)(field_name="uid", op=op, **settings))
+
+  dataset = source(numbered("example", 5), "example")
+  for op, expected in (("in", [1, 3]), ("not-in", [0, 2, 4])):
+    found = elements(dataset.transform(FromFile(op, operand_filepath=str(path)), "example"), "example")
+    assert [m.line_id.uid for m in found] == expected
+  for settings, words in (
+    ({"operand_filepath": str(path), "int_operand": [1]}, "it stands in place of operands, for in and not-in"),
+    ({"operand_filepath": str(tmp_path / "none")}, "none', which cannot be read: "),
+    ({}, "compared by 'in' with 0 operands"),
+  ):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+      dataset.transform(FromFile("in", **settings), "example")
+
+
 def test_refusals():
   dataset = source(numbered("example", 2), "example")
   for call, words in (
