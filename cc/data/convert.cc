@@ -5,6 +5,7 @@
 #include <map>
 
 #include "cc/data/data_error.h"
+#include "cc/data/example_columns.h"
 #include "cc/data/fid.h"
 #include "cc/data/proto_writer.h"
 
@@ -45,26 +46,6 @@ struct KindPair {
 };
 constexpr KindPair kKinds[] = {{2, kFidV2List},  {3, kFloatList},  {4, kInt64List},  {5, kBytesList},
                                {6, kFidV2Lists}, {7, kFloatLists}, {8, kInt64Lists}, {9, kBytesLists}};
-
-struct NamedFeature {
-  std::string_view name;
-  FeatureView feature;
-};
-
-NamedFeature ReadNamed(std::string_view bytes, Pieces* pieces) {
-  NamedFeature named;
-  ProtoReader reader(bytes);
-  while (const uint32_t tag = reader.Tag()) {
-    if (tag == MakeTag(kName, kBytes)) {
-      named.name = reader.Bytes();
-    } else if (tag == MakeTag(kNamedValue, kBytes)) {
-      named.feature.Merge(reader.Bytes(), pieces);
-    } else {
-      reader.Skip(tag);
-    }
-  }
-  return named;
-}
 
 bool IsSpecial(std::string_view name) { return name == kLineIdColumn || name == kLabelColumn || name == kWeightColumn; }
 
@@ -196,7 +177,7 @@ void ReadExample(std::string_view bytes, Pruning pruning, std::string* example) 
     if (tag == MakeTag(kNamedFeature, kBytes)) {
       const std::string_view named = reader.Bytes();
       keep = pruning != Pruning::kFeatures;
-      const NamedFeature column = ReadNamed(named, &pieces);
+      const NamedFeatureView column = ReadNamedFeature(named, &pieces);
       if (IsSpecial(column.name)) PutSpecialField(column.name, column.feature, &specials);
     } else {
       reader.Skip(tag);
@@ -258,7 +239,7 @@ void ExampleToInstance(std::string_view bytes, std::string* instance) {
   while (const uint32_t tag = reader.Tag()) {
     const uint32_t field = tag >> 3;
     if (tag == MakeTag(kNamedFeature, kBytes)) {
-      const NamedFeature named = ReadNamed(reader.Bytes(), &pieces);
+      const NamedFeatureView named = ReadNamedFeature(reader.Bytes(), &pieces);
       ProtoReader list(named.feature.payload());
       const uint32_t kind = named.feature.kind;
       const bool is_v1 = kind == kFidV1List;

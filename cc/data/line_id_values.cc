@@ -12,29 +12,6 @@ namespace {
 
 using Kind = LineIdField::Kind;
 
-bool HasWireType(const LineIdField& field, uint32_t tag) {
-  const uint32_t type = tag & 7;
-  switch (field.kind) {
-    case Kind::kFixed64:
-      return type == kFixed64;
-    case Kind::kFloat:
-      return type == kFixed32;
-    case Kind::kString:
-      return type == kBytes;
-    case Kind::kInt64:
-    case Kind::kInt32:
-    case Kind::kBool:
-      break;
-  }
-  return type == kVarint || (field.repeated && type == kBytes);
-}
-
-int64_t IntOf(const LineIdField& field, uint64_t value) {
-  if (field.kind == Kind::kInt32) return static_cast<int32_t>(value);
-  if (field.kind == Kind::kBool) return value != 0;
-  return static_cast<int64_t>(value);
-}
-
 // One requested field while a LineId is read.
 class FieldWriter {
  public:
@@ -65,7 +42,7 @@ class FieldWriter {
  private:
   void PutInt(uint64_t value) {
     if (!field_.repeated) count_ = 0;  // the last one stands
-    if (count_ < spec_.width) output_.ints[row_ * spec_.width + count_++] = IntOf(field_, value);
+    if (count_ < spec_.width) output_.ints[row_ * spec_.width + count_++] = LineIdInt(field_, value);
   }
 
   const ColumnSpec& spec_;

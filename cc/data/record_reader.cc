@@ -11,19 +11,18 @@ namespace monolith {
 namespace data {
 namespace {
 
-constexpr size_t kBufferBytes = size_t{1} << 20;
 // Written by a broken producer in the place of a length.
 constexpr uint64_t kPoisonedSize = 0xfefefefe;
 
 }  // namespace
 
 RecordReader::RecordReader(std::unique_ptr<ByteSource> source, const Framing& framing, uint64_t most_bytes,
-                           bool allow_truncated)
+                           bool allow_truncated, size_t buffer_bytes)
     : source_(std::move(source)),
       framing_(framing),
       most_bytes_(std::min(most_bytes, kLargestRecord)),
       allow_truncated_(allow_truncated),
-      buffer_(kBufferBytes) {}
+      buffer_(buffer_bytes) {}
 
 bool RecordReader::Next(Record* record) {
   record->offset = offset_;

@@ -38,9 +38,9 @@ class RecordReader {
   static constexpr uint64_t kLargestRecord = (uint64_t{1} << 31) - 1;  // protobuf's own limit
 
   // A record longer than `most_bytes` is an error. With `allow_truncated` a stream may end inside a record, as a file does
-  // that somebody is still writing; that record is dropped.
+  // that somebody is still writing; that record is dropped. `buffer_bytes` are read at a time, at least one.
   RecordReader(std::unique_ptr<ByteSource> source, const Framing& framing, uint64_t most_bytes = kLargestRecord,
-               bool allow_truncated = false);
+               bool allow_truncated = false, size_t buffer_bytes = size_t{1} << 20);
 
   // Reads the next record; false at the end of the stream. Throws DataError (kDataLoss, kInvalidArgument), naming the
   // source and the offset; the stream cannot be read on after that.

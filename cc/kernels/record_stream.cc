@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cc/data/convert_record.h"
 #include "cc/data/data_error.h"
 #include "cc/kernels/status_util.h"
 #include "tensorflow/core/platform/logging.h"
@@ -23,9 +24,7 @@ std::atomic<int64_t> num_damaged_records{0};
 int64_t NumDamagedRecords() { return num_damaged_records; }
 
 absl::Status CheckConversion(MessageType input, MessageType output) {
-  const bool known =
-      input != MessageType::kPlaintext && (output != MessageType::kExampleBatch || input == MessageType::kExampleBatch);
-  if (known) return absl::OkStatus();
+  if (data::CanConvert(input, output)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "PBDataset: input_pb_type ", data::NameOf(input), " cannot become output_pb_type ", data::NameOf(output),
       "; inputs are instance, example and examplebatch, and only an examplebatch can become one."));
@@ -81,56 +80,26 @@ absl::Status RecordStream::ReadRecord(std::string* element, bool* made, bool* en
   }
   *end = !found;
   if (!found) return absl::OkStatus();
-  if (options_.input == MessageType::kExampleBatch && options_.output != MessageType::kExampleBatch &&
-      options_.output != MessageType::kPlaintext) {
+  if (data::GivesRows(options_.input, options_.output)) {
     return Damaged(ToStatus([&] {
       data::CheckMessage(options_.input, record_.payload);
       rows_ = data::BatchRows(record_.payload, options_.pruning);
       next_row_ = 0;
     }));
   }
-  const absl::Status converted = ToStatus([&] { Convert(element); });
-  *made = converted.ok();
-  return Damaged(converted);
-}
-
-absl::Status RecordStream::ReadRow(std::string* element, bool* made) {
   const absl::Status converted = ToStatus([&] {
-    rows_.Row(next_row_++, element);
-    if (record_.data_source_key != 0) data::SetDataSourceKey(MessageType::kExample, record_.data_source_key, element);
-    if (options_.output == MessageType::kInstance) {
-      std::string instance;
-      data::ExampleToInstance(*element, &instance);
-      *element = std::move(instance);
-    }
+    data::ConvertRecord(options_.input, options_.output, options_.pruning, record_.data_source_key, &record_.payload,
+                        element);
   });
   *made = converted.ok();
   return Damaged(converted);
 }
 
-void RecordStream::Convert(std::string* element) {
-  if (options_.output == MessageType::kPlaintext) {
-    *element = std::move(record_.payload);
-    return;
-  }
-  data::CheckMessage(options_.input, record_.payload);
-  if (options_.input == MessageType::kExample) {
-    if (data::ChangesOnReading(record_.payload, options_.pruning)) {
-      data::ReadExample(record_.payload, options_.pruning, element);
-    } else {
-      *element = std::move(record_.payload);
-    }
-    if (options_.output == MessageType::kInstance) {
-      std::string instance;
-      data::ExampleToInstance(*element, &instance);
-      *element = std::move(instance);
-    }
-  } else if (options_.input == MessageType::kInstance && options_.output == MessageType::kExample) {
-    data::InstanceToExample(record_.payload, element);
-  } else {
-    *element = std::move(record_.payload);
-  }
-  if (record_.data_source_key != 0) data::SetDataSourceKey(options_.output, record_.data_source_key, element);
+absl::Status RecordStream::ReadRow(std::string* element, bool* made) {
+  const absl::Status converted =
+      ToStatus([&] { data::ConvertRow(rows_, next_row_++, options_.output, record_.data_source_key, element); });
+  *made = converted.ok();
+  return Damaged(converted);
 }
 
 absl::Status RecordStream::Damaged(const absl::Status& status) {

@@ -49,8 +49,6 @@ class RecordStream {
   // Sets *made to whether the element is there: a batch gives rows later, a record may be passed over.
   absl::Status ReadRecord(std::string* element, bool* made, bool* end);
   absl::Status ReadRow(std::string* element, bool* made);
-  void Convert(std::string* element);
-  void AddSourceKey(std::string* element) const;
   absl::Status Damaged(const absl::Status& status);
 
   const RecordStreamOptions options_;

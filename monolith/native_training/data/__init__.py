@@ -10,11 +10,19 @@ import importlib
 from typing import Any
 
 _EXPORTS = {
+  "InstanceReweightDataset": "datasets",
+  "NegativeGenDataset": "datasets",
   "PBDataset": "datasets",
   "PbType": "datasets",
+  "feature_combine": "feature_utils",
+  "filter_by_feature_value": "feature_utils",
+  "filter_by_fids": "feature_utils",
+  "filter_by_value": "feature_utils",
+  "negative_sample": "feature_utils",
   "parse_example_batch": "parsers",
   "parse_examples": "parsers",
   "parse_instances": "parsers",
+  "special_strategy": "feature_utils",
   "switch_slot": "feature_utils",
 }
 

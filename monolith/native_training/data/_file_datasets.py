@@ -11,7 +11,7 @@ from tensorflow.python.data.ops import dataset_ops
 
 from monolith.native_training import _flags, native_task_context
 from monolith.native_training.data._pb_type import FeaturePruningType, PbType
-from monolith.native_training.data._record_dataset import FilePBDataset
+from monolith.native_training.data._record_dataset import FilePBDataset, record_output_type
 
 __all__ = ["DistributedFilePBDataset", "TFRecordDatasetWrapper"]
 
@@ -112,7 +112,13 @@ class DistributedFilePBDataset(dataset_ops.UnaryUnchangedStructureDataset):
         num_parallel_calls=num_parallel_calls or at_once,
         deterministic=bool(deterministic),
       )
+    self._output_pb_type = None if use_tfrecord else record_output_type(input_pb_type, output_pb_type)
     super().__init__(dataset, dataset._variant_tensor)
+
+  @property
+  def output_pb_type(self) -> Optional[PbType]:
+    """What the elements are; None for TFRecords, of which nobody knows."""
+    return self._output_pb_type
 
 
 def _is_stdin(patterns: Union[str, Sequence[str]]) -> bool:

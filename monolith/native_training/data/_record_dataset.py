@@ -15,7 +15,8 @@ from monolith.native_training.data import _dataset_flags  # noqa: F401
 from monolith.native_training.data._pb_type import CompressType, FeaturePruningType, PbType, input_type_or_flag
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
-__all__ = ["FilePBDataset", "OUTPUT_TYPE_COLLECTION", "damaged_records", "iterator_checkpoints_disabled"]
+__all__ = ["FilePBDataset", "OUTPUT_TYPE_COLLECTION", "damaged_records", "iterator_checkpoints_disabled",
+           "record_output_type"]  # fmt: skip
 
 OUTPUT_TYPE_COLLECTION = "monolith_dataset_output_pb_type"
 _NO_ITERATOR_CHECKPOINTS = "monolith_disable_iterator_save_restore"
@@ -149,6 +150,13 @@ def _refuse_unknown(kwargs: dict) -> None:
   unknown = sorted(set(kwargs) - _OF_OTHER_SOURCES)
   if unknown:
     raise ValueError(f"FilePBDataset has no argument {', '.join(unknown)}.")
+
+
+def record_output_type(
+  input_pb_type: Optional[Union[PbType, str]], output_pb_type: Optional[Union[PbType, str]]
+) -> PbType:
+  """What the elements of a file are, of its two arguments and the flag."""
+  return _output_type(input_type_or_flag(input_pb_type), output_pb_type)
 
 
 def _output_type(input_type: PbType, output_type: Optional[Union[PbType, str]]) -> PbType:

@@ -18,6 +18,8 @@ from monolith.native_training.data import _dataset_flags  # noqa: F401
 from monolith.native_training.data._cache_one_dataset import CacheOneDataset
 from monolith.native_training.data._file_datasets import DistributedFilePBDataset, TFRecordDatasetWrapper
 from monolith.native_training.data._input_patterns import expand_pattern, gen_patterns
+from monolith.native_training.data._item_pool import POOL_KEY
+from monolith.native_training.data._negative_gen import NegativeGenDataset
 from monolith.native_training.data._pb_type import CompressType, FeaturePruningType, PbType
 from monolith.native_training.data._record_dataset import (
   OUTPUT_TYPE_COLLECTION,
@@ -25,6 +27,7 @@ from monolith.native_training.data._record_dataset import (
   damaged_records,
   iterator_checkpoints_disabled,
 )
+from monolith.native_training.data._record_transforms import InstanceReweightDataset, TransformDataset
 from monolith.native_training.data._refused_sources import (
   DynamicMatchingFilesDataset,
   KafkaDataset,
@@ -39,19 +42,20 @@ __all__ = [
   "DynamicMatchingFilesDataset",
   "FeaturePruningType",
   "FilePBDataset",
+  "InstanceReweightDataset",
   "KafkaDataset",
+  "NegativeGenDataset",
   "OUTPUT_TYPE_COLLECTION",
   "PBDataset",
   "POOL_KEY",
   "ParquetDataset",
   "PbType",
   "TFRecordDatasetWrapper",
+  "TransformDataset",
   "create_plain_kafka_dataset",
   "damaged_records",
   "iterator_checkpoints_disabled",
 ]
-
-POOL_KEY = "TF_ITEMPOOL"
 
 _TFRECORD_ARGUMENTS = ("file_name", "compression_type", "buffer_size", "num_parallel_reads")
 _POSITIONALS = (

@@ -1,54 +1,89 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations on columns of fids."""
+"""Operations on records (filters, labels, columns) before they are parsed, and on columns of fids after it.
+
+Records are the elements of `FilePBDataset` and its kin, scalar variants, or batches of them. Filters go into
+`Dataset.filter`, what gives records into `Dataset.map`. Decisions by chance repeat under `tf.random.set_seed`.
+"""
 
 from __future__ import annotations
 
-import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
-import tensorflow as tf
+from monolith.native_training.data._fid_ops import extract_fid, feature_combine, gen_fid_mask, map_id, switch_slot
+from monolith.native_training.data._item_pool import (
+  create_item_pool,
+  item_pool_check,
+  item_pool_random_fill,
+  restore_item_pool,
+  save_item_pool,
+)
+from monolith.native_training.data._record_filters import (
+  filter_by_feature_value,
+  filter_by_fids,
+  filter_by_label,
+  filter_by_value,
+  has_variant,
+  negative_sample,
+  special_strategy,
+  special_strategy_label,
+)
+from monolith.native_training.data._record_labels import (
+  add_action,
+  add_label,
+  fill_multi_rank_output,
+  label_normalization,
+  label_upper_bound,
+  multi_label_gen,
+  scatter_label,
+  use_field_as_label,
+)
+from monolith.native_training.data._record_strings import (
+  string_to_variant,
+  string_to_variant_with_transform,
+  switch_slot_batch,
+  tf_example_to_example,
+  variant_to_zeros,
+)
 
-from monolith.native_training.runtime.ops import gen_monolith_ops
+__all__ = [
+  "add_action",
+  "add_label",
+  "create_item_pool",
+  "extract_fid",
+  "feature_combine",
+  "fill_multi_rank_output",
+  "filter_by_feature_value",
+  "filter_by_fids",
+  "filter_by_label",
+  "filter_by_value",
+  "gen_fid_mask",
+  "has_variant",
+  "item_pool_check",
+  "item_pool_random_fill",
+  "label_normalization",
+  "label_upper_bound",
+  "map_id",
+  "multi_label_gen",
+  "negative_sample",
+  "restore_item_pool",
+  "save_item_pool",
+  "scatter_label",
+  "special_strategy",
+  "special_strategy_label",
+  "string_to_variant",
+  "string_to_variant_with_transform",
+  "switch_slot",
+  "switch_slot_batch",
+  "tf_example_to_example",
+  "use_field_as_label",
+  "variant_to_zeros",
+]
 
-__all__ = ["switch_slot"]
-
-
-def switch_slot(ragged: tf.RaggedTensor, slot: int) -> tf.RaggedTensor:
-  """Moves the fids of a column into another slot; their signatures stay.
-
-  Two columns with the same meaning (the user's and the author's city) then share their embeddings, or one column gets
-  embeddings of its own for another use.
-
-  Args:
-    ragged: fids of version 2, int64, of any ragged rank.
-    slot: the new slot, in [0, 32768).
-
-  Returns:
-    The same shape.
-
-  Raises:
-    tf.errors.InvalidArgumentError: there is no such slot.
-
-  >>> switch_slot(tf.ragged.constant([[(305 << 48) | 77]], dtype=tf.int64), 306).to_list() == [[(306 << 48) | 77]]
-  True
-  """
-  fids = gen_monolith_ops.monolith_switch_slot(ragged.flat_values, slot=slot, fid_version=2)
-  return ragged.with_flat_values(fids)
-
-
-_NOT_BUILT = frozenset(
-  [
-    "add_action", "add_label", "feature_combine", "fill_multi_rank_output", "filter_by_feature_value", "filter_by_fids",
-    "filter_by_label", "filter_by_value", "gen_fid_mask", "has_variant", "label_normalization", "label_upper_bound",
-    "map_id", "multi_label_gen", "negative_sample", "scatter_label", "special_strategy", "string_to_variant",
-    "string_to_variant_with_transform", "switch_slot_batch", "tf_example_to_example", "use_f100_multi_head",
-    "use_field_as_label", "variant_to_zeros",
-  ]
-)  # fmt: skip
+_REFUSED = {
+  "use_f100_multi_head": "its mathematics was never published. scatter_label and multi_label_gen make labels of "
+  "several heads",
+}
 
 
 def __getattr__(name: str):
-  if name in _NOT_BUILT:
-    raise AttributeError(
-      f"feature_utils.{name} is not built. Parse first and do it in TensorFlow: filters by Dataset.filter on parsed "
-      "columns, labels from the extra `actions`."
-    )
+  if name in _REFUSED:
+    raise AttributeError(f"feature_utils.{name} is not built: {_REFUSED[name]}.")
   raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads an input as: a byte for the type of message, a byte for how it comes about, then the message itself or what makes
-// one and edits it. Columns of it must be those that the oracle's objects have, and conversions must keep them.
+// one and edits it. Columns of it must be those that the oracle's objects have, conversions must keep them, and filters and
+// changes of records agree with the oracle.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,6 +15,7 @@
 #include "tests/cc/fuzz/drivers.h"
 #include "tests/cc/fuzz/edits.h"
 #include "tests/cc/fuzz/message_oracle.h"
+#include "tests/cc/fuzz/message_steps.h"
 
 namespace monolith {
 namespace testing {
@@ -467,7 +469,9 @@ int RunMessages(const uint8_t* data, size_t size) {
     if (how == 2) message = Damaged(message, &in);
   }
   CheckColumns(type, message);
+  CheckReaders(message);
   if (!data::IsMessage(type, message)) return 0;
+  CheckSteps(type, message);
   try {
     CheckConversions(type, message);
   } catch (const DataError&) {

@@ -32,7 +32,7 @@ def test_refusals():
     gen_monolith_ops.monolith_switch_slot([1], slot=1024, fid_version=1)
   with pytest.raises(tf.errors.InvalidArgumentError, match="fid_version 3; use 1 or 2"):
     gen_monolith_ops.monolith_switch_slot([1], slot=1, fid_version=3)
-  with pytest.raises(AttributeError, match="feature_utils.add_label is not built"):
-    feature_utils.add_label  # noqa: B018
+  with pytest.raises(AttributeError, match="use_f100_multi_head is not built: its math"):
+    feature_utils.use_f100_multi_head  # noqa: B018
   with pytest.raises(AttributeError, match="no attribute 'nothing'"):
     feature_utils.nothing  # noqa: B018
