@@ -2,60 +2,13 @@
 #include "cc/hash_table/combine.h"
 
 #include <algorithm>
-#include <cstring>
 
-#include "cc/hash_table/combine_floats.h"
+#include "cc/hash_table/combine_columns.h"
 
 namespace monolith {
 namespace {
 
 constexpr int64_t kAhead = 32;  // lines of outputs that are prefetched
-
-inline void AddTo(const float* from, int64_t n, float* to) {
-  for (int64_t i = 0; i < n; ++i) to[i] += from[i];
-}
-
-// Writes the lines of one feature's columns.
-class ColumnWriter {
- public:
-  ColumnWriter(const CombinePlan& plan, const CombinePlan::Use& use, float* const* outputs) {
-    for (const CombineSlice& slice : use.slices) {
-      const int64_t width = plan.outputs()[slice.output].width;
-      columns_.push_back({outputs[slice.output] + slice.column, width, slice.begin, slice.dim});
-    }
-  }
-
-  void Set(int64_t line, const float* embedding) const {
-    for (const Columns& c : columns_) CopyFloats(embedding + c.begin, c.dim, c.at + line * c.width);
-  }
-  void Prefetch(int64_t line) const {
-    for (const Columns& c : columns_) PrefetchFloats<true>(c.at + line * c.width, c.dim);
-  }
-  void Add(int64_t line, const float* embedding) const {
-    for (const Columns& c : columns_) AddTo(embedding + c.begin, c.dim, c.at + line * c.width);
-  }
-  void Divide(int64_t line, float by) const {
-    for (const Columns& c : columns_) {
-      float* at = c.at + line * c.width;
-      for (int64_t i = 0; i < c.dim; ++i) at[i] /= by;
-    }
-  }
-  void Zero(int64_t line) const {
-    for (const Columns& c : columns_) std::memset(c.at + line * c.width, 0, c.dim * sizeof(float));
-  }
-  // Where lines are embeddings, whole and one after another: the first of them. Else null.
-  float* Lines(int dim) const {
-    const bool whole = columns_.size() == 1 && columns_[0].dim == dim && columns_[0].width == dim;
-    return whole ? columns_[0].at : nullptr;
-  }
-
- private:
-  struct Columns {
-    float* at;
-    int64_t width, begin, dim;
-  };
-  std::vector<Columns> columns_;
-};
 
 class RowCombiner {
  public:

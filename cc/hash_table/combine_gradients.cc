@@ -2,10 +2,9 @@
 // The way back of combine.h. First the distinct fids and, of each, a chain of where it occurs; then, batch after batch of
 // distinct fids, their gradients from the gradients of the outputs.
 #include <algorithm>
-#include <cstring>
 
 #include "cc/hash_table/combine.h"
-#include "cc/hash_table/combine_floats.h"
+#include "cc/hash_table/combine_columns.h"
 #include "cc/hash_table/distinct_fids.h"
 #include "cc/hash_table/hashing.h"
 
@@ -15,10 +14,9 @@ namespace {
 constexpr int32_t kNone = -1;
 constexpr int64_t kAhead = 32;  // fids whose gradients are prefetched
 
-// One place of a fid: the line of the outputs that its embedding went to.
+// One place of a fid.
 struct Occurrence {
-  int64_t line;     // kNone: dropped by kFirstN
-  float divisor;    // of kMean: the number of fids in the row; else 1
+  CombinedLine line;
   int32_t feature;  // position in the list of features
   int32_t next;     // the fid's next occurrence, or kNone
 };
@@ -55,8 +53,8 @@ class Occurrences {
       const int64_t begin = ids.Begin(row), count = ids.Begin(row + 1) - begin;
       const float divisor = use.feature.combiner == Combiner::kMean ? static_cast<float>(count) : 1.0f;
       for (int64_t i = 0; i < count; ++i) {
-        const int64_t line = !sequence ? row : i < use.lines ? row * use.lines + i : kNone;
-        Add(ids.fids[begin + i], {line, divisor, feature, kNone});
+        const int64_t line = !sequence ? row : i < use.lines ? row * use.lines + i : kNoLine;
+        Add(ids.fids[begin + i], {{line, divisor}, feature, kNone});
       }
     }
   }
@@ -81,76 +79,6 @@ class Occurrences {
   std::vector<int32_t> first_, last_;  // of every distinct fid
 };
 
-// The gradients of one feature's embeddings, read from those of its outputs.
-class ColumnReader {
- public:
-  ColumnReader(const CombinePlan& plan, const CombinePlan::Use& use, const float* const* gradients, int dim)
-      : dim_(dim), tiles_(Tiles(use, dim)) {
-    for (const CombineSlice& slice : use.slices) {
-      const int64_t width = plan.outputs()[slice.output].width;
-      columns_.push_back({gradients[slice.output] + slice.column, width, slice.begin, slice.dim});
-    }
-  }
-
-  // The gradient itself where it lies in one piece, else null.
-  const float* Whole(const Occurrence& o) const {
-    if (columns_.size() != 1 || !tiles_ || o.line == kNone || o.divisor != 1.0f) return nullptr;
-    return columns_[0].at + o.line * columns_[0].width;
-  }
-
-  void Prefetch(const Occurrence& o) const {
-    if (o.line == kNone) return;
-    for (const Columns& c : columns_) PrefetchFloats<false>(c.at + o.line * c.width, c.dim);
-  }
-
-  void Set(const Occurrence& o, float* gradient) const {
-    if (o.line == kNone || !tiles_) {
-      std::memset(gradient, 0, dim_ * sizeof(float));
-      if (o.line != kNone) Add(o, gradient);
-      return;
-    }
-    for (const Columns& c : columns_) {
-      const float* from = c.at + o.line * c.width;
-      float* to = gradient + c.begin;
-      if (o.divisor != 1.0f) {
-        for (int64_t i = 0; i < c.dim; ++i) to[i] = from[i] / o.divisor;
-      } else {
-        CopyFloats(from, c.dim, to);
-      }
-    }
-  }
-
-  void Add(const Occurrence& o, float* gradient) const {
-    if (o.line == kNone) return;
-    for (const Columns& c : columns_) {
-      const float* from = c.at + o.line * c.width;
-      float* to = gradient + c.begin;
-      for (int64_t i = 0; i < c.dim; ++i) to[i] += from[i] / o.divisor;
-    }
-  }
-
- private:
-  struct Columns {
-    const float* at;
-    int64_t width, begin, dim;
-  };
-
-  // Whether every float of the embedding is in one slice and no more.
-  static bool Tiles(const CombinePlan::Use& use, int dim) {
-    std::vector<char> used(dim, 0);
-    int64_t floats = 0;
-    for (const CombineSlice& slice : use.slices) {
-      std::fill_n(used.begin() + slice.begin, slice.dim, 1);
-      floats += slice.dim;
-    }
-    return floats == dim && std::count(used.begin(), used.end(), 1) == dim;
-  }
-
-  const int dim_;
-  const bool tiles_;
-  std::vector<Columns> columns_;
-};
-
 }  // namespace
 
 void OptimizeCombined(const CombinePlan& plan, const std::vector<int>& features, EmbeddingTable* table,
@@ -169,16 +97,16 @@ void OptimizeCombined(const CombinePlan& plan, const std::vector<int>& features,
     for (int64_t i = 0; i < n; ++i) {
       if (begin + i + kAhead < num_fids) {
         const Occurrence& ahead = occurrences.First(begin + i + kAhead);
-        readers[ahead.feature].Prefetch(ahead);
+        readers[ahead.feature].Prefetch(ahead.line);
       }
       const Occurrence* o = &occurrences.First(begin + i);
-      rows[i] = o->next == kNone ? readers[o->feature].Whole(*o) : nullptr;
+      rows[i] = o->next == kNone ? readers[o->feature].Whole(o->line) : nullptr;
       if (rows[i] != nullptr) continue;
       float* gradient = scratch.data() + i * table->dim();
-      readers[o->feature].Set(*o, gradient);
+      readers[o->feature].Set(o->line, gradient);
       while (o->next != kNone) {
         o = &occurrences.At(o->next);
-        readers[o->feature].Add(*o, gradient);
+        readers[o->feature].Add(o->line, gradient);
       }
       rows[i] = gradient;
     }

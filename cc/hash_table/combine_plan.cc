@@ -98,18 +98,28 @@ void CombinePlan::CheckColumns(const std::vector<CombineSlice>& slices) const {
 }
 
 void CombinePlan::CheckTables(const MultiTable& tables) const {
+  std::vector<int64_t> dims;
+  for (int t = 0; t < tables.num_tables(); ++t) dims.push_back(tables.table(t).dim());
+  CheckDims(dims, [&](int table) { return "'" + tables.name(table) + "'"; });
+}
+
+void CombinePlan::CheckTables(const std::vector<int64_t>& dims) const {
+  CheckDims(dims, [](int table) { return Number(table); });
+}
+
+void CombinePlan::CheckDims(const std::vector<int64_t>& dims, const std::function<std::string(int)>& name_of) const {
+  const int64_t num_tables = dims.size();
   for (int f = 0; f < num_features(); ++f) {
     const int64_t table = uses_[f].feature.table;
-    if (table >= tables.num_tables()) {
-      Refuse("feature " + Number(f) + " reads table " + Number(table) + ", but there are " +
-             Number(tables.num_tables()) + "; count them from 0.");
+    if (table >= num_tables) {
+      Refuse("feature " + Number(f) + " reads table " + Number(table) + ", but there are " + Number(num_tables) +
+             "; count them from 0.");
     }
-    const int64_t dim = tables.table(static_cast<int>(table)).dim();
     for (const CombineSlice& slice : uses_[f].slices) {
-      if (slice.dim > dim || slice.begin > dim - slice.dim) {
+      if (slice.dim > dims[table] || slice.begin > dims[table] - slice.dim) {
         Refuse("feature " + Number(f) + " uses columns " + Number(slice.begin) + " to " +
-               Number(slice.begin + slice.dim) + ", but table '" + tables.name(static_cast<int>(table)) + "' has dim " +
-               Number(dim) + "; make the slice narrower.");
+               Number(slice.begin + slice.dim) + ", but table " + name_of(static_cast<int>(table)) + " has dim " +
+               Number(dims[table]) + "; make the slice narrower.");
       }
     }
   }

@@ -10,6 +10,8 @@
 #define CC_HASH_TABLE_COMBINE_PLAN_H_
 
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "cc/hash_table/multi_table.h"
@@ -60,6 +62,8 @@ class CombinePlan {
 
   // Throws TableError if a feature's table is not among `tables`, or is narrower than its slices.
   void CheckTables(const MultiTable& tables) const;
+  // The same for tables that are elsewhere, by their dims.
+  void CheckTables(const std::vector<int64_t>& dims) const;
 
   int num_features() const { return static_cast<int>(uses_.size()); }
   const Use& use(int feature) const { return uses_[feature]; }
@@ -70,6 +74,7 @@ class CombinePlan {
  private:
   void AddSlice(const CombineSlice& slice);
   void CheckColumns(const std::vector<CombineSlice>& slices) const;
+  void CheckDims(const std::vector<int64_t>& dims, const std::function<std::string(int)>& name_of) const;
 
   std::vector<CombineOutput> outputs_;
   std::vector<Use> uses_;

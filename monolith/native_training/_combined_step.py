@@ -1,26 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables' part of a training step in two ops: a lookup that combines, and the way of gradients back through it.
+"""The tables' part of a training step in a few ops: a lookup that combines, and the way of gradients back through it.
 
-Possible where the tables are in this process and the model looks at no embedding of a single fid. Embeddings and
-gradients of single fids are then never tensors; the numbers are those of `_sparse_step`.
+Possible where the model looks at no embedding of a single fid. Tables in this process take two ops, those on parameter
+servers three on the worker and two on each server (`_dealt_lookup`), whatever the number of features. The numbers are
+those of `_sparse_step`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, NoReturn, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
-from monolith.native_training import feature, fused_embedding
+from monolith.native_training import distributed_ps, feature, fused_embedding
 from monolith.native_training._collect_pass import FeatureConfigs
+from monolith.native_training._dealt_lookup import DealtFids
 from monolith.native_training._feature_collect import Part
 from monolith.native_training._feature_slots import Gradient
 from monolith.native_training._table_updates import TableUpdates
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 
-__all__ = ["CombinedFeatureFactory", "combined_lookup", "why_not_combined"]
+__all__ = ["CombinedFeatureFactory", "CombinedLookup", "combined_lookup", "why_not_combined"]
 
 _Outputs = Dict[str, Tuple[Part, ...]]
+_Ids = Dict[str, tf.RaggedTensor]
+_Layout = fused_embedding.Layout
 _GradsAndVars = Sequence[Tuple[Gradient, tf.Tensor]]
 
 
@@ -44,7 +48,7 @@ def _outputs_of(configs: FeatureConfigs) -> _Outputs:
   return {str(number): parts for number, parts in enumerate(configs.lookups.outputs)}
 
 
-def _layout(configs: FeatureConfigs, outputs: _Outputs) -> fused_embedding.Layout:
+def _layout(configs: FeatureConfigs, outputs: _Outputs) -> _Layout:
   """The layout of some outputs, and of their features alone."""
   names = sorted({name for parts in outputs.values() for name, _, _ in parts})
   features = [
@@ -57,22 +61,43 @@ def _layout(configs: FeatureConfigs, outputs: _Outputs) -> fused_embedding.Layou
   )
 
 
-def _ids(layout: fused_embedding.Layout, fids: Mapping[str, tf.RaggedTensor]) -> Dict[str, tf.RaggedTensor]:
+def _ids(layout: _Layout, fids: Mapping[str, tf.RaggedTensor]) -> _Ids:
   return {part.name: fids[part.name] for part in layout.features}
 
 
-def combined_lookup(tables: Any, fids: Mapping[str, tf.RaggedTensor], configs: FeatureConfigs) -> Dict[str, tf.Tensor]:
-  """Looks up all that the model looks up, combined, in one call.
+class CombinedLookup(NamedTuple):
+  """What a lookup found.
 
-  Returns:
-    For each of `configs.lookups.outputs`, by its number: float32 [B, width], or [B, L, width] of a sequence.
+  Attributes:
+    outputs: of each of `configs.lookups.outputs`, by its number: float32 [B, width], or [B, L, width] of a sequence.
+    dealt: where the fids went, if the tables are on servers.
+  """
+
+  outputs: Dict[str, tf.Tensor]
+  dealt: Optional[DealtFids]
+
+
+def combined_lookup(tables: Any, fids: Mapping[str, tf.RaggedTensor], configs: FeatureConfigs) -> CombinedLookup:
+  """Looks up all that the model looks up, combined.
+
+  Args:
+    tables: from `create_tables`.
+    fids: {feature: ragged int64 [B, None]}.
+    configs: what the dry run learned.
   """
   layout = _layout(configs, _outputs_of(configs))
-  outputs = fused_embedding.combined_lookup(tables, layout, _ids(layout, fids))
+  ids = _ids(layout, fids)
+  dealt = None
+  if isinstance(tables, distributed_ps.DistributedMultiTypeHashTable):
+    lookup = tables.combined(layout, ids)
+    dealt = lookup.deal()
+    outputs = lookup.combine(dealt, tables.lookup_dealt(dealt))
+  else:
+    outputs = fused_embedding.combined_lookup(tables, layout, ids)
   batch = next(iter(fids.values())).shape[0]
   for output in outputs.values():
     output.set_shape([batch, *output.shape[1:]])
-  return outputs
+  return CombinedLookup(outputs, dealt)
 
 
 class _CombinedTable(feature.FeatureEmbTable):
@@ -111,9 +136,9 @@ class CombinedFeatureFactory(feature.FeatureFactory):
   """The factory of a training graph whose lookups are combined.
 
   Args:
-    tables: local ones, from `create_tables`.
+    tables: from `create_tables`.
     fids: {feature: ragged int64 [B, None]}.
-    outputs: from `combined_lookup`.
+    found: from `combined_lookup`.
     configs: what the dry run learned.
     async_function_mgr: runs the update.
     postpush: run it one step later.
@@ -124,7 +149,7 @@ class CombinedFeatureFactory(feature.FeatureFactory):
     self,
     tables: Any,
     fids: Mapping[str, tf.RaggedTensor],
-    outputs: Mapping[str, tf.Tensor],
+    found: CombinedLookup,
     configs: FeatureConfigs,
     async_function_mgr: AsyncFunctionMgr,
     postpush: bool,
@@ -133,9 +158,10 @@ class CombinedFeatureFactory(feature.FeatureFactory):
     super().__init__()
     self._tables = tables
     self._fids = dict(fids)
-    self._outputs = dict(outputs)
+    self._outputs = dict(found.outputs)
+    self._dealt = found.dealt
     self._configs = configs
-    self._table = _CombinedTable({parts: outputs[name] for name, parts in _outputs_of(configs).items()})
+    self._table = _CombinedTable({parts: self._outputs[name] for name, parts in _outputs_of(configs).items()})
     self._updates = TableUpdates(async_function_mgr, postpush, req_time)
 
   def create_feature_slot(self, config: feature.FeatureSlotConfig) -> feature.FeatureSlot:
@@ -169,22 +195,31 @@ class CombinedFeatureFactory(feature.FeatureFactory):
     if not pairs:
       return tf.no_op()
     layout, ids, grads = self._way_back(pairs)
+    run = self._update_here if self._dealt is None else self._update_servers
+    return run(layout, ids, grads, scale, req_time)
 
-    def update(
-      ids: Dict[str, tf.RaggedTensor],
-      grads: Dict[str, tf.Tensor],
-      global_step: tf.Tensor,
-      req_time: Optional[tf.Tensor],
-    ) -> tf.Operation:
+  def _update_here(self, layout: _Layout, ids: _Ids, grads: Dict[str, tf.Tensor], scale: Any, time: Any) -> Any:
+    def update(ids: _Ids, grads: Dict[str, tf.Tensor], global_step: tf.Tensor, time: Optional[tf.Tensor]) -> Any:
       return fused_embedding.combined_apply_gradients(
-        self._tables, layout, ids, grads, global_step, req_time=req_time
+        self._tables, layout, ids, grads, global_step, req_time=time
       ).as_op()
 
-    return self._updates.run(update, ids, grads, scale, req_time)
+    return self._updates.run(update, ids, grads, scale, time)
 
-  def _way_back(
-    self, grads_and_vars: _GradsAndVars
-  ) -> Tuple[fused_embedding.Layout, Dict[str, tf.RaggedTensor], Dict[str, tf.Tensor]]:
+  def _update_servers(self, layout: _Layout, ids: _Ids, grads: Dict[str, tf.Tensor], scale: Any, time: Any) -> Any:
+    lookup = self._tables.combined(layout, ids)
+    # Fids of features without a gradient must not reach the optimizers.
+    dealt = self._dealt if len(ids) == len(self._configs.lookups.features) else lookup.deal()
+    sums = {str(i): grad for i, grad in enumerate(lookup.gradients(dealt, grads))}
+
+    def update(
+      messages: List[tf.Tensor], sums: Dict[str, tf.Tensor], global_step: tf.Tensor, time: Optional[tf.Tensor]
+    ) -> Any:
+      return self._tables.apply_dealt_gradients(messages, list(sums.values()), global_step, req_time=time).as_op()
+
+    return self._updates.run(update, dealt.messages, sums, scale, time)
+
+  def _way_back(self, grads_and_vars: _GradsAndVars) -> Tuple[_Layout, _Ids, Dict[str, tf.Tensor]]:
     """The layout of the outputs that have gradients, the ids of its features, and the gradients by output.
 
     A feature none of whose slices has a gradient is not in that layout: its fids are not updated.

@@ -245,7 +245,7 @@ class _ModelBuilder:
     """Whether one op looks up and combines all embeddings. Evaluation and export keep those of single fids at hand."""
     if not (self._trains and self._task.p.mode == ModeKeys.TRAIN and self._config.fuse_lookups):
       return False
-    reason = "there are parameter servers" if self._config.num_ps else why_not_combined(self._feature_configs)
+    reason = why_not_combined(self._feature_configs)
     if reason is not None:
       logging.info("Embeddings are looked up fid by fid, since %s.", reason)
     return reason is None

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from monolith.native_training import distribution_ops
 from monolith.native_training import entry
+from monolith.native_training import fused_embedding
 from monolith.native_training import hash_table_utils
 from monolith.native_training import multi_type_hash_table
 from monolith.native_training import utils
+from monolith.native_training._dealt_lookup import DealtFids, DealtLookup, as_ragged
 from monolith.native_training._partitioned_hash_table import PartitionedHashTable  # noqa: F401
 from monolith.native_training.model_export import export_context
 
@@ -194,6 +196,40 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
         with ps_device(i):
           tables.append(table.raw_apply_gradients(unique.ids[i], summed, global_step, req_time=req_time))
       return self._with_tables(tables)
+
+  def combined(self, layout: fused_embedding.Layout, ids: Mapping[str, fused_embedding.Ids]) -> DealtLookup:
+    """How the fids of a layout's features are dealt out to these tables, and rows combined."""
+    return DealtLookup(self._names, self._dims, self._num_ps, layout, ids)
+
+  def lookup_dealt(self, dealt: DealtFids) -> List[tf.Tensor]:
+    """Of each server float32, flat: the rows of its distinct fids; absent ones are zeros."""
+    rows = []
+    for i, table in enumerate(self._tables):
+      with ps_device(i):
+        rows.append(table.raw_lookup(as_ragged(dealt.messages[i], len(self._names))))
+    return rows
+
+  def apply_dealt_gradients(
+    self,
+    messages: Sequence[tf.Tensor],
+    grads: Sequence[tf.Tensor],
+    global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor] = None,
+  ) -> DistributedMultiTypeHashTable:
+    """One optimizer step for every distinct fid.
+
+    Args:
+      messages: of `DealtFids`.
+      grads: of each server float32, flat, a row for each of its fids.
+      global_step: int64 scalar.
+      req_time: int64 seconds; becomes the update time of the entries.
+    """
+    tables = []
+    for i, table in enumerate(self._tables):
+      with ps_device(i):
+        fids = as_ragged(messages[i], len(self._names))
+        tables.append(table.raw_apply_gradients(fids, grads[i], global_step, req_time=req_time))
+    return self._with_tables(tables)
 
   def assign(
     self, slot_to_id_and_value: _IdsAndValues, req_time: Optional[tf.Tensor] = None

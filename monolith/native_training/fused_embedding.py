@@ -40,10 +40,11 @@ import tensorflow as tf
 Ids: TypeAlias = "tf.Tensor | tf.RaggedTensor"
 
 _TRAINING_LOOKUP = "MonolithMultiHashTableCombinedTrainingLookup"
-_ATTRIBUTES = (
+PLAN_ATTRIBUTES = (
   "tables", "combiners", "max_seq_lengths", "slice_features", "slice_begins", "slice_dims", "slice_outputs",
   "slice_columns", "output_widths", "output_lengths",
 )  # fmt: skip
+"""Attributes of every op that has a layout."""
 _COMBINERS: dict[type, str] = {
   embedding_combiners.ReduceSum: "sum",
   embedding_combiners.ReduceMean: "mean",
@@ -219,6 +220,17 @@ class Layout:
     empty = tf.zeros([0], split_type)
     return [values for values, _ in parts], [empty if splits is None else splits for _, splits in parts]
 
+  def in_order(self, gradients: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+    """Gradients of the outputs as float32, in order.
+
+    Raises:
+      KeyError: an output has none.
+    """
+    for name in self.output_names:
+      if name not in gradients:
+        raise KeyError(f"output {name!r} has no gradient; pass gradients of {', '.join(self.output_names)}.")
+    return [tf.cast(tf.convert_to_tensor(gradients[name]), tf.float32) for name in self.output_names]
+
 
 def _parts(name: str, ids: Ids) -> tuple[tf.Tensor, Optional[tf.Tensor]]:
   if isinstance(ids, tf.RaggedTensor):
@@ -321,7 +333,7 @@ def combined_apply_gradients(
       table.handle,
       values,
       splits,
-      _in_order(layout, gradients),
+      layout.in_order(gradients),
       table.learning_rates(),
       _time(req_time),
       tf.cast(global_step, tf.int64),
@@ -348,21 +360,14 @@ def combined_gradient_norm(layout: Layout, ids: Mapping[str, Ids], gradients: Ma
   """
   values, splits = layout.ids_and_splits(ids)
   return gen_monolith_ops.monolith_combined_gradient_norm(
-    values, splits, _in_order(layout, gradients), **layout.attributes([f.table for f in layout.features])
+    values, splits, layout.in_order(gradients), **layout.attributes([f.table for f in layout.features])
   )
-
-
-def _in_order(layout: Layout, gradients: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-  for name in layout.output_names:
-    if name not in gradients:
-      raise KeyError(f"output {name!r} has no gradient; pass gradients of {', '.join(layout.output_names)}.")
-  return [tf.cast(tf.convert_to_tensor(gradients[name]), tf.float32) for name in layout.output_names]
 
 
 @tf.RegisterGradient(_TRAINING_LOOKUP)
 def _take_step(op: Any, *output_gradients: Any) -> list[Optional[tf.Tensor]]:
   """The gradient of a training lookup: the optimizer step, and 0 for the anchor once it has been taken."""
-  attributes = {name: op.get_attr(name) for name in _ATTRIBUTES}
+  attributes = {name: op.get_attr(name) for name in PLAN_ATTRIBUTES}
   num_features = len(attributes["tables"])
   table, ids, splits = op.inputs[0], op.inputs[2 : 2 + num_features], op.inputs[2 + num_features : 2 + 2 * num_features]
   gradients = [

@@ -17,12 +17,12 @@ from monolith.native_training.cpu_training import CpuTrainingConfig
 import tensorflow as tf  # isort: skip
 
 ModeKeys = tf_estimator.ModeKeys
-_BATCH, _STEPS, _VOCABULARY = 16, 12, 30
+_BATCH, _STEPS, _VOCABULARY, _NEGATIVE = 16, 12, 20, 10
 
 
 def _rows(random, longest):
   lengths = random.integers(0, longest + 1, _BATCH)
-  values = tf.constant(random.integers(0, _VOCABULARY, lengths.sum()), tf.int64)
+  values = tf.constant(random.integers(-_NEGATIVE, _VOCABULARY, lengths.sum()), tf.int64)
   return tf.RaggedTensor.from_row_lengths(values, lengths)
 
 
@@ -92,11 +92,23 @@ class _Watch(tf.compat.v1.train.SessionRunHook):
   """Keeps each step's loss and gradient norm, and which ops the graph has."""
 
   def __init__(self):
-    self.losses, self.norms, self.op_types = [], [], set()
+    self.norms, self.op_types, self.on_servers, self.messages = [], set(), 0, 0
 
   def begin(self):
     graph = tf.compat.v1.get_default_graph()
-    self.op_types = {op.type for op in graph.get_operations()}
+    operations = graph.get_operations()
+    self.op_types = {op.type for op in operations}
+    self.on_servers = sum("/job:ps" in op.device for op in operations)
+    ends = {"MonolithDealFids", "MonolithMultiHashTableLookup", "MonolithCombineDealtGradient"}
+    self.messages = len(
+      {
+        (value.name, reader.device)
+        for op in operations
+        for value in op.outputs
+        for reader in value.consumers()
+        if op.type in ends and op.device.split("/device")[0] != reader.device.split("/device")[0]
+      }
+    )
     self._norm = next(
       (
         op.inputs[1]
@@ -114,7 +126,8 @@ class _Watch(tf.compat.v1.train.SessionRunHook):
 
   @property
   def combined(self):
-    return "MonolithMultiHashTableCombinedOptimize" in self.op_types
+    ops = {"MonolithMultiHashTableCombinedOptimize", "MonolithCombineDealtGradient"}
+    return bool(ops & self.op_types)
 
 
 def _train(model, model_dir, **settings):
@@ -140,11 +153,13 @@ def _model(clip_norm=1000.0, model_class=_Model):
   return params.instantiate()
 
 
-@pytest.mark.parametrize("clip_norm", [None, 1000.0, 1.5])
-def test_combined_lookups_train_as_single_ones(tmp_path, clip_norm):
+@pytest.mark.slow
+@pytest.mark.parametrize("clip_norm, num_ps", [(None, 0), (1000.0, 0), (1.5, 0), (None, 1), (1.5, 3)])
+def test_combined_lookups_train_as_single_ones(tmp_path, clip_norm, num_ps):
   watches = {}
   for fuse in (True, False):
-    watches[fuse] = _train(_model(clip_norm), tmp_path / str(fuse), fuse_lookups=fuse)
+    settings = {"fuse_lookups": fuse, "num_ps": num_ps if fuse else 0}
+    watches[fuse] = _train(_model(clip_norm), tmp_path / str(fuse), **settings)
     assert watches[fuse].combined == fuse
   losses = _losses(tmp_path / "True")
   assert len(losses) == _STEPS
@@ -154,14 +169,18 @@ def test_combined_lookups_train_as_single_ones(tmp_path, clip_norm):
     assert min(watches[True].norms) > clip_norm, "the case clips nothing"
 
 
-def test_the_tables_that_both_write_hold_the_same_fids(tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("num_ps", [0, 2])
+def test_the_tables_that_both_write_hold_the_same_fids(tmp_path, num_ps):
   for fuse in (True, False):
-    _train(_model(), tmp_path / str(fuse), fuse_lookups=fuse, enable_model_ckpt_info=True)
+    _train(_model(), tmp_path / str(fuse), fuse_lookups=fuse, enable_model_ckpt_info=True, num_ps=num_ps)
   texts = [(tmp_path / name / f"ckpt.info-{_STEPS}").read_text() for name in ("True", "False")]
   assert texts[0] == texts[1] and "tags" in texts[0]
 
 
-def test_prefetch_and_postpush_lose_no_step(tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("num_ps", [0, 2])
+def test_prefetch_and_postpush_lose_no_step(tmp_path, num_ps):
   class Counting(_Model):
     def input_fn(self, mode):
       batch = {"user": tf.ragged.constant([[3], [3, 4]], tf.int64), "label": tf.zeros([2])}
@@ -174,14 +193,41 @@ def test_prefetch_and_postpush_lose_no_step(tmp_path):
       self._default_dense_optimizer = tf.compat.v1.train.GradientDescentOptimizer(1.0)
       return _spec(features["label"], tf.reduce_sum(embedding, 1), tf.reduce_sum(embedding))
 
-  watch = _train(_model(None, Counting), tmp_path, embedding_prefetch_capacity=2, enable_embedding_postpush=True)
+  overlapping = {"embedding_prefetch_capacity": 2, "enable_embedding_postpush": True, "num_ps": num_ps}
+  watch = _train(_model(None, Counting), tmp_path, **overlapping)
   assert watch.combined
+  # The reader has another number of servers, or none.
   with LocalTraining(_model(None, Counting), CpuTrainingConfig(), str(tmp_path)) as local:
     predictions = np.array(
       [float(np.ravel(list(p.values())[0] if isinstance(p, dict) else p)[0]) for p in local.predict()]
     )
   # Fid 3 comes twice a step, fid 4 once, with gradient 1 in both columns.
   np.testing.assert_allclose(predictions, [-2 * 2 * _STEPS, -2 * 3 * _STEPS])
+
+
+@pytest.mark.slow
+def test_the_number_of_ops_between_worker_and_servers_does_not_grow_with_features(tmp_path):
+  class Many(_Model):
+    count = 2
+
+    def input_fn(self, mode):
+      features = {f"f{i}": tf.ragged.constant([[3], [3, 4]], tf.int64) for i in range(self.count)}
+      return tf.data.Dataset.from_tensors({**features, "label": tf.zeros([2])})
+
+    def model_fn(self, features, mode):
+      names = [f"f{i}" for i in range(self.count)]
+      adagrad = entry.AdagradOptimizer(0.2, initial_accumulator_value=0.1)
+      embedding = self.lookup_embedding_slice(names, "vec", 2, entry.ZerosInitializer(), adagrad, out_type="concat")
+      self._default_dense_optimizer = tf.compat.v1.train.GradientDescentOptimizer(1.0)
+      return _spec(features["label"], tf.reduce_sum(embedding, 1), tf.reduce_sum(embedding))
+
+  counts = []
+  for Many.count in (2, 9):
+    watch = _train(_model(1000.0, Many), tmp_path / str(Many.count), num_ps=2)
+    counts.append((watch.on_servers, watch.messages))
+  assert counts[0] == counts[1]
+  # Two servers: fids, rows and gradients.
+  assert counts[0][1] == 6
 
 
 class _Reading(_Model):

@@ -9,113 +9,27 @@
 #include <random>
 #include <thread>
 
-#include "tests/cc/hash_table/table_test_util.h"
+#include "tests/cc/hash_table/combine_test_util.h"
 
 namespace monolith {
 namespace {
 
 using ::monolith::testing::Assign;
-using ::monolith::testing::DefaultSlice;
+using ::monolith::testing::Expected;
+using ::monolith::testing::FillTables;
 using ::monolith::testing::Lookup;
 using ::monolith::testing::MakeConfig;
+using ::monolith::testing::MakeOutputs;
 using ::monolith::testing::MakeSlice;
+using ::monolith::testing::MixedPlan;
+using ::monolith::testing::Pointers;
+using ::monolith::testing::RandomGradients;
+using ::monolith::testing::RandomRows;
+using ::monolith::testing::Rows;
+using ::monolith::testing::Sums;
+using ::monolith::testing::TwoTables;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// Rows of fids, as splits or, where all rows are as long, without.
-struct Rows {
-  std::vector<int64_t> fids;
-  std::vector<int64_t> splits{0};
-
-  FeatureIds Ids() const { return {fids.data(), static_cast<int64_t>(splits.size()) - 1, splits.data(), 1}; }
-  FeatureIds Dense(int64_t per_row) const {
-    return {fids.data(), static_cast<int64_t>(splits.size()) - 1, nullptr, per_row};
-  }
-};
-
-Rows RandomRows(int64_t batch, int64_t longest, int64_t vocabulary, std::mt19937_64* random) {
-  Rows rows;
-  for (int64_t i = 0; i < batch; ++i) {
-    for (uint64_t n = (*random)() % (longest + 1); n > 0; --n) rows.fids.push_back((*random)() % vocabulary - 5);
-    rows.splits.push_back(rows.fids.size());
-  }
-  return rows;
-}
-
-std::vector<TableConfig> TwoTables(const std::string& optimizer = "adagrad") {
-  TableConfig narrow = MakeConfig({DefaultSlice(3, optimizer)});
-  TableConfig wide = MakeConfig({DefaultSlice(4, optimizer), DefaultSlice(1, optimizer)});
-  narrow.name = "narrow";
-  wide.name = "wide";
-  return {narrow, wide};
-}
-
-// Features on both tables and of every combiner; the wide table's slices go to different outputs.
-CombinePlan MixedPlan() {
-  return CombinePlan({{1, Combiner::kSum, 0},
-                      {1, Combiner::kMean, 0},
-                      {0, Combiner::kMean, 0},
-                      {1, Combiner::kFirstN, 2},
-                      {0, Combiner::kFirstN, 2},
-                      {0, Combiner::kSum, 0}},
-                     {{0, 0, 4, 0, 0},
-                      {0, 4, 1, 1, 0},
-                      {1, 0, 4, 0, 4},
-                      {1, 4, 1, 1, 1},
-                      {2, 0, 3, 0, 8},
-                      {3, 0, 5, 2, 3},
-                      {4, 0, 3, 2, 0},
-                      {5, 0, 3, 3, 0}},
-                     {{11, 0}, {2, 0}, {8, 2}, {3, 0}});
-}
-
-std::vector<std::vector<float>> MakeOutputs(const CombinePlan& plan, int64_t batch, float value) {
-  std::vector<std::vector<float>> outputs;
-  for (const CombineOutput& o : plan.outputs()) outputs.emplace_back(batch * o.lines() * o.width, value);
-  return outputs;
-}
-
-std::vector<float*> Pointers(std::vector<std::vector<float>>* outputs) {
-  std::vector<float*> pointers;
-  for (auto& output : *outputs) pointers.push_back(output.data());
-  return pointers;
-}
-
-// The combined output by a loop over rows.
-std::vector<std::vector<float>> Expected(const CombinePlan& plan, const MultiTable& tables,
-                                         const std::vector<FeatureIds>& ids, int64_t batch) {
-  auto outputs = MakeOutputs(plan, batch, 0);
-  for (int f = 0; f < plan.num_features(); ++f) {
-    const CombinePlan::Use& use = plan.use(f);
-    for (int64_t row = 0; row < batch; ++row) {
-      const int64_t begin = ids[f].Begin(row), count = ids[f].Begin(row + 1) - begin;
-      for (int64_t i = 0; i < count; ++i) {
-        const auto embedding = Lookup(tables.table(use.feature.table), {ids[f].fids[begin + i]});
-        const bool sequence = use.feature.combiner == Combiner::kFirstN;
-        if (sequence && i >= use.lines) continue;
-        for (const CombineSlice& s : use.slices) {
-          const int64_t width = plan.outputs()[s.output].width;
-          float* at = outputs[s.output].data() + (row * use.lines + (sequence ? i : 0)) * width + s.column;
-          for (int64_t d = 0; d < s.dim; ++d) {
-            at[d] += embedding[s.begin + d];
-            if (use.feature.combiner == Combiner::kMean && i == count - 1) at[d] /= static_cast<float>(count);
-          }
-        }
-      }
-    }
-  }
-  return outputs;
-}
-
-void FillTables(MultiTable* tables, std::mt19937_64* random) {
-  for (int t = 0; t < tables->num_tables(); ++t) {
-    for (int64_t fid = -5; fid < 600; fid += 2) {
-      std::vector<float> values(tables->table(t).dim());
-      for (float& v : values) v = static_cast<float>((*random)() % 1000) / 37;
-      Assign(&tables->table(t), {fid}, values);
-    }
-  }
-}
 
 TEST(CombineTest, AgreesWithALoopOverRows) {
   std::mt19937_64 random(1);
@@ -178,32 +92,6 @@ TEST(CombineTest, MeanOfAnEmptyRowIsZero) {
   EXPECT_THAT(output, ElementsAre(0, 4, 0, 5));
 }
 
-// Sums of gradients by fid, in order, from a loop.
-std::map<int64_t, std::vector<float>> Sums(const CombinePlan& plan, int table, int dim,
-                                           const std::vector<FeatureIds>& ids,
-                                           const std::vector<std::vector<float>>& gradients) {
-  std::map<int64_t, std::vector<float>> sums;
-  for (const int f : plan.FeaturesOf(table)) {
-    const CombinePlan::Use& use = plan.use(f);
-    for (int64_t row = 0; row < ids[f].batch; ++row) {
-      const int64_t begin = ids[f].Begin(row), count = ids[f].Begin(row + 1) - begin;
-      for (int64_t i = 0; i < count; ++i) {
-        std::vector<float>& sum = sums[ids[f].fids[begin + i]];
-        sum.resize(dim);
-        const bool sequence = use.feature.combiner == Combiner::kFirstN;
-        if (sequence && i >= use.lines) continue;
-        for (const CombineSlice& s : use.slices) {
-          const int64_t width = plan.outputs()[s.output].width;
-          const float* at = gradients[s.output].data() + (row * use.lines + (sequence ? i : 0)) * width + s.column;
-          const float divisor = use.feature.combiner == Combiner::kMean ? static_cast<float>(count) : 1;
-          for (int64_t d = 0; d < s.dim; ++d) sum[s.begin + d] += at[d] / divisor;
-        }
-      }
-    }
-  }
-  return sums;
-}
-
 TEST(OptimizeCombinedTest, TakesOneStepWithTheSumForAnyNumberOfParts) {
   const CombinePlan plan = MixedPlan();
   const std::vector<std::vector<float>> rates = {{0.1f}, {0.2f, 0.3f}};
@@ -216,10 +104,7 @@ TEST(OptimizeCombinedTest, TakesOneStepWithTheSumForAnyNumberOfParts) {
       for (int f = 0; f < plan.num_features(); ++f) rows.push_back(RandomRows(batch, 4, 900, &random));
       std::vector<FeatureIds> ids;
       for (const Rows& r : rows) ids.push_back(r.Ids());
-      auto gradients = MakeOutputs(plan, batch, 0);
-      for (auto& output : gradients) {
-        for (float& g : output) g = static_cast<float>(static_cast<int64_t>(random() % 1000) - 500) / 77;
-      }
+      auto gradients = RandomGradients(plan, batch, &random);
       const auto mutable_pointers = Pointers(&gradients);
       const std::vector<const float*> pointers(mutable_pointers.begin(), mutable_pointers.end());
       for (int t = 0; t < 2; ++t) {
@@ -318,6 +203,15 @@ TEST(CombinePlanTest, RefusesByName) {
   EXPECT_THAT(Refusal({{2, Combiner::kSum, 0}}, {{0, 0, 1, 0, 0}}, {{1, 0}}),
               HasSubstr("feature 0 reads table 2, but there are 2"));
   EXPECT_THAT(Refusal({sum}, {{0, 1, 3, 0, 0}}, {{3, 0}}), HasSubstr("columns 1 to 4, but table 'narrow' has dim 3"));
+}
+
+TEST(CombinePlanTest, TablesElsewhereAreCheckedByTheirDims) {
+  const CombinePlan plan({{1, Combiner::kSum, 0}}, {{0, 2, 3, 0, 0}}, {{3, 0}});
+  plan.CheckTables(std::vector<int64_t>{1, 5});
+  EXPECT_THAT([&] { plan.CheckTables(std::vector<int64_t>{5}); },
+              ::testing::ThrowsMessage<TableError>(HasSubstr("reads table 1, but there are 1")));
+  EXPECT_THAT([&] { plan.CheckTables(std::vector<int64_t>{5, 4}); },
+              ::testing::ThrowsMessage<TableError>(HasSubstr("columns 2 to 5, but table 1 has dim 4")));
 }
 
 }  // namespace
