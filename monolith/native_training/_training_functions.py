@@ -215,6 +215,7 @@ class _ModelBuilder:
       self._hooks.append(prefetch_queue.EnqueueHook(queue))
       # The loop counts samples; counting those of the input would take batches away from the queue.
       progress_hook.set_samples_per_step(samples_in(fids))
+    self._run_late_after(fids)
     factory = (CombinedFeatureFactory if combined else TableFeatureFactory)(
       tables,
       fids,
@@ -238,8 +239,14 @@ class _ModelBuilder:
     if queue is not None:
       self._hooks.append(prefetch_queue.EnqueueHook(queue))
     progress_hook.set_samples_per_step(lookup.batch_size)
+    self._run_late_after(lookup.batch_size)
     factory = lookup.factory(self._async_function_mgr, self._config.enable_embedding_postpush, get_req_time(dense))
     return self._with_hooks(self._call_model_fn(factory, dense, labels), filters)
+
+  def _run_late_after(self, batch: Any) -> None:
+    """Updates that are a step late do not begin in a step without a batch: the end of the input would cut them short."""
+    if self._trains:
+      self._async_function_mgr.run_after(tf.nest.flatten(batch, expand_composites=True)[0])
 
   def _combines(self) -> bool:
     """Whether one op looks up and combines all embeddings. Evaluation and export keep those of single fids at hand."""

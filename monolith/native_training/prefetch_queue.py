@@ -35,13 +35,20 @@ class _FIFOQueue:
     dense_list: the tensors of one element.
     capacity: elements it holds.
     queue_name: name of the ops.
+    gate: a tensor that the dequeue waits for, unless it is fed.
 
   Raises:
     ValueError: dense_list is None or empty.
     TypeError: it is not a list.
   """
 
-  def __init__(self, dense_list: List[tf.Tensor], capacity: int = 2, queue_name: str = "prefetch_queue"):
+  def __init__(
+    self,
+    dense_list: List[tf.Tensor],
+    capacity: int = 2,
+    queue_name: str = "prefetch_queue",
+    gate: Optional[tf.Tensor] = None,
+  ):
     if dense_list is None:
       raise ValueError(f"queue {queue_name!r}: dense_list is None; give the tensors to queue.")
     if not isinstance(dense_list, list):
@@ -56,7 +63,8 @@ class _FIFOQueue:
       self.size_op = self._queue.size()
       self.close_op = self._queue.close()
       self.cancel_op = self._queue.close(cancel_pending_enqueues=True)
-      dequeued = self._queue.dequeue()
+      with tf.control_dependencies([] if gate is None else [_wait_for(gate)]):
+        dequeued = self._queue.dequeue()
       self.discard_op = tf.group(dequeued)
     self._dequeued = dequeued if isinstance(dequeued, list) else [dequeued]
     for tensor, shape in zip(self._dequeued, self._shapes, strict=True):
@@ -66,6 +74,15 @@ class _FIFOQueue:
   def dequeue(self) -> List[tf.Tensor]:
     """The tensors of the next element. Every call gives the same tensors: one element a step."""
     return self._dequeued
+
+
+def _wait_for(gate: tf.Tensor) -> tf.Operation:
+  """An op that runs once the gate's value, which is 0, is there, fed or not.
+
+  A fed value replaces the data that comes out of a node, not who waits for the node itself, and what only passes data on
+  may be optimized away. An assertion is not.
+  """
+  return tf.raw_ops.Assert(condition=tf.equal(gate, 0), data=[gate])
 
 
 class EnqueueHook(tf.compat.v1.train.SessionRunHook):
@@ -157,11 +174,13 @@ class AsyncPushHook(tf.compat.v1.train.SessionRunHook):
   Args:
     queue: holds the arguments of at most one call.
     ops: the body, built on the dequeued arguments.
+    gate: what the dequeue waits for in a step, and not in a flush.
   """
 
-  def __init__(self, queue: _FIFOQueue, ops: Any):
+  def __init__(self, queue: _FIFOQueue, ops: Any, gate: Optional[tf.Tensor] = None):
     self._queue = queue
     self._ops = ops
+    self._flush_feeds = None if gate is None else {gate: 0}
     self._primed = False
 
   def after_create_session(self, session, coord) -> None:
@@ -180,7 +199,7 @@ class AsyncPushHook(tf.compat.v1.train.SessionRunHook):
   def flush(self, session: tf.compat.v1.Session) -> None:
     """Runs the bodies of all queued calls now, as before a checkpoint."""
     while session.run(self._queue.size_op) > 0:
-      session.run(self._ops)
+      session.run(self._ops, self._flush_feeds)
     # The next step queues a call again; its body must not run before the step after.
     self._primed = False
 
@@ -197,12 +216,26 @@ class AsyncFunctionMgr:
 
   def __init__(self, is_async: bool = True):
     self._is_async = is_async
+    self._gate: Optional[tf.Tensor] = None
     self._hooks: List[AsyncPushHook] = []
 
   @property
   def hooks(self) -> List[AsyncPushHook]:
     """Hooks that the loop must run."""
     return list(self._hooks)
+
+  def run_after(self, step_input: tf.Tensor) -> None:
+    """Has bodies of functions that are added from now on wait for the input of their step.
+
+    The run that meets the end of the input is cut short. A body that had begun in it would be lost with it; one that
+    waits stays queued for `flush`.
+
+    Args:
+      step_input: a tensor of the batch, of any shape, that the graph takes from the input or from a queue.
+    """
+    with tf.init_scope(), tf.control_dependencies([step_input]):
+      ready = tf.constant(0)
+    self._gate = tf.compat.v1.placeholder_with_default(ready, [], name="input_ready")
 
   def flush(self, session: tf.compat.v1.Session) -> None:
     """Runs the bodies of all queued calls now, in the order in which the functions were added."""
@@ -236,12 +269,13 @@ class AsyncFunctionMgr:
       return target(*args, **kwargs)
     nested = NestedTensors((args, kwargs))
     # The constant keeps the element non-empty when no argument is a tensor.
-    queue = _FIFOQueue([*nested.get_tensors(), tf.constant(0)], capacity=1, queue_name=queue_name)
+    arguments = [*nested.get_tensors(), tf.constant(0)]
+    queue = _FIFOQueue(arguments, capacity=1, queue_name=queue_name, gate=self._gate)
     with tf.init_scope():
       queued_args, queued_kwargs = nested.get_nested_result(queue.dequeue()[:-1])
       # Without a tensor argument nothing else would make the body wait for its turn.
       with tf.control_dependencies(queue.dequeue()[-1:]):
         body = tf.group(target(*queued_args, **queued_kwargs))
     utils.check_ops_dependence(queue.enqueue_op.name, body.name)
-    self._hooks.append(AsyncPushHook(queue, body))
+    self._hooks.append(AsyncPushHook(queue, body, self._gate))
     return queue.enqueue_op

@@ -124,6 +124,25 @@ class TestAsyncFunctions:
       manager.flush(raw)
       assert raw.run(x) == 5
 
+  def test_run_that_meets_the_end_of_the_input_leaves_the_queued_call_to_the_flush(self):
+    dataset = tf.compat.v1.data.make_one_shot_iterator(tf.data.Dataset.range(1, 4)).get_next()
+    manager = prefetch_queue.AsyncFunctionMgr()
+    manager.run_after(dataset)
+    x = tf.compat.v1.get_variable("sum", [], tf.int64, tf.compat.v1.zeros_initializer())
+    op = manager.add_async_function(lambda amount: x.assign_add(amount), (dataset,))
+    (hook,) = manager.hooks
+    with tf.compat.v1.Session() as session:
+      session.run(tf.compat.v1.global_variables_initializer())
+      session.run(op)
+      for _ in range(2):
+        session.run([op, hook._ops])
+      with pytest.raises(tf.errors.OutOfRangeError):
+        session.run([op, hook._ops])
+      # However the failed run was cut, the body of the third call has not begun.
+      assert session.run([hook._queue.size_op, x]) == [1, 1 + 2]
+      manager.flush(session)
+      assert session.run([hook._queue.size_op, x]) == [0, 1 + 2 + 3]
+
   def test_default_can_be_overridden(self):
     manager = prefetch_queue.AsyncFunctionMgr(is_async=True)
     assert manager.add_async_function(lambda: "called", is_async=False) == "called"
