@@ -475,25 +475,31 @@ class MonolithModel(MonolithBaseModel):
     """Moves the fids of features to other slots, so that features share the tables of those slots.
 
     Args:
-      features: {feature name: ragged fids of version 2, ...}; changed and returned.
+      features: {feature name: ragged fids of version 2, ...}; changed and returned. None: records, not parsed yet.
       share_meta: {feature name: (whether its own fids are moved, slot)}. Where they are not, a feature
         `<name>_<suffix>` with the moved fids is added. The slots of both are registered under those names.
-      variant_type, suffix: `suffix` is the end of an added feature's name.
+      variant_type: of records, `example` or `example_batch`.
+      suffix: the end of an added feature's name.
+
+    Returns:
+      The features, or a function of records to be mapped over their dataset.
 
     Raises:
       KeyError: a feature of share_meta is missing.
-      ValueError: share_meta is missing, or features are no dict: fids are moved in records that are not parsed yet
-        by nothing so far.
+      ValueError: share_meta is missing, features are neither a dict nor None, or the variant type has no columns.
     """
     if not share_meta:
       raise ValueError("share_slot: share_meta is missing; give {feature name: (inplace, slot)}.")
     data_utils.register_slots(
       {name if inplace else f"{name}_{suffix}": slot for name, (inplace, slot) in share_meta.items()}
     )
+    if features is None:
+      meta = dict(share_meta)
+      return lambda records: data_feature_utils.switch_slot_batch(records, meta, variant_type, suffix)
     if not isinstance(features, dict):
       raise ValueError(
-        f"share_slot: features are {type(features).__name__}; parse the {variant_type} records first and pass the dict "
-        "of ragged features. Moving slots in records is not built."
+        f"share_slot: features are {type(features).__name__}; give a dict of ragged features, or None for a function "
+        "that moves fids in records."
       )
     for name, (inplace, slot) in share_meta.items():
       if name not in features:

@@ -11,6 +11,8 @@ import pytest
 from idl.matrix.proto import example_pb2
 from monolith.core import base_layer
 from monolith.native_training import cpu_training, entry, feature, native_model, native_task, tf_estimator
+from monolith.native_training.data import feature_utils as data_feature_utils
+from monolith.native_training.data import parsers
 from monolith.native_training.estimator import EstimatorSpec
 from monolith.native_training.model_export import export_context
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
@@ -194,8 +196,30 @@ class TestSettings:
       _model().share_slot({})
     with pytest.raises(KeyError, match="feature 'f_gone' is missing; there are \\['x'\\]"):
       _model().share_slot({"x": tf.constant(1)}, {"f_gone": (True, 705)})
-    with pytest.raises(ValueError, match="parse the example records first"):
-      _model().share_slot(None, {"f_gone": (True, 705)})
+    with pytest.raises(ValueError, match="features are EagerTensor|features are SymbolicTensor|features are Tensor"):
+      _model().share_slot(tf.constant(1), {"f_gone": (True, 705)})
+
+  @pytest.mark.parametrize("variant_type", ["example", "example_batch"])
+  def test_share_slot_of_records_is_a_function_to_map(self, variant_type):
+    message = example_pb2.Example() if variant_type == "example" else example_pb2.ExampleBatch(batch_size=1)
+    for name, fid in (("f_rec_a", (801 << 48) | 5), ("f_rec_b", (802 << 48) | 6)):
+      if variant_type == "example":
+        value = message.named_feature.add(name=name).feature
+      else:
+        value = message.named_feature_list.add(name=name).feature.add()
+      value.fid_v2_list.value.append(fid)
+    meta = {"f_rec_a": (True, 803), "f_rec_b": (False, 804)}
+    move = _model().share_slot(None, meta, variant_type=variant_type, suffix="moved")
+    records = data_feature_utils.string_to_variant([message.SerializeToString()], variant_type)
+    parse = parsers.parse_examples if variant_type == "example" else parsers.parse_example_batch
+    features = parse(move(records), ["f_rec_a", "f_rec_b", "f_rec_b_moved"])
+    with tf.compat.v1.Session() as session:
+      found = {name: session.run(features[name]).to_list() for name in features if name.startswith("f_rec")}
+    assert found == {
+      "f_rec_a": [[(803 << 48) | 5]],
+      "f_rec_b": [[(802 << 48) | 6]],
+      "f_rec_b_moved": [[(804 << 48) | 6]],
+    }
 
   @pytest.mark.parametrize("sink", ["enable_deep_insight", "enable_kafka_metrics", "enable_file_metrics"])
   def test_metric_sinks_are_refused_unless_nothing_is_sampled(self, sink):
