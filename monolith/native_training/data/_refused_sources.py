@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sources that need a service or library which is not there. They are refused when somebody makes one."""
+"""Sources that are not there, most for want of a service or library. They are refused when somebody makes one."""
 
 from __future__ import annotations
 
 from typing import Any, NoReturn
 
-__all__ = ["DynamicMatchingFilesDataset", "KafkaDataset", "ParquetDataset", "create_plain_kafka_dataset"]
+__all__ = [
+  "DynamicMatchingFilesDataset",
+  "KafkaDataset",
+  "MergeFlowDataset",
+  "ParquetDataset",
+  "SplitFlowDataset",
+  "create_plain_kafka_dataset",
+]
 
 _KAFKA = (
   "needs a Kafka consumer in the op library, which is not built. Dump the topic into files and read those "
@@ -46,4 +53,23 @@ class DynamicMatchingFilesDataset:
   def __init__(self, *args: Any, **kwargs: Any):
     raise NotImplementedError(
       "DynamicMatchingFilesDataset needs a tf.data service, which is not built; use tf.data.Dataset.list_files."
+    )
+
+
+class SplitFlowDataset:
+  """The part of a stream that comes from one data source; refused."""
+
+  def __init__(self, *args: Any, **kwargs: Any):
+    raise NotImplementedError(
+      "SplitFlowDataset is not built; read the stream once for each data source and keep its records with "
+      "Dataset.filter and feature_utils.filter_by_value."
+    )
+
+
+class MergeFlowDataset:
+  """Several streams as one; refused."""
+
+  def __init__(self, *args: Any, **kwargs: Any):
+    raise NotImplementedError(
+      "MergeFlowDataset is not built; tf.data.Dataset.choose_from_datasets merges streams of one record type."
     )

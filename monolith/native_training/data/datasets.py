@@ -31,7 +31,9 @@ from monolith.native_training.data._record_transforms import InstanceReweightDat
 from monolith.native_training.data._refused_sources import (
   DynamicMatchingFilesDataset,
   KafkaDataset,
+  MergeFlowDataset,
   ParquetDataset,
+  SplitFlowDataset,
   create_plain_kafka_dataset,
 )
 
@@ -44,12 +46,14 @@ __all__ = [
   "FilePBDataset",
   "InstanceReweightDataset",
   "KafkaDataset",
+  "MergeFlowDataset",
   "NegativeGenDataset",
   "OUTPUT_TYPE_COLLECTION",
   "PBDataset",
   "POOL_KEY",
   "ParquetDataset",
   "PbType",
+  "SplitFlowDataset",
   "TFRecordDatasetWrapper",
   "TransformDataset",
   "create_plain_kafka_dataset",

@@ -405,6 +405,9 @@ def test_which_class(tmp_path):
     datasets.create_plain_kafka_dataset(["ab"], "c", "d")
   with pytest.raises(NotImplementedError, match="ParquetDataset"):
     PBDataset(path, use_parquet=True)
+  for refused in (datasets.SplitFlowDataset, datasets.MergeFlowDataset, datasets.DynamicMatchingFilesDataset):
+    with pytest.raises(NotImplementedError, match=f"{refused.__name__} "):
+      refused(path)
   with pytest.raises(ValueError, match="use_parquet and use_tfrecord are both set"):
     PBDataset(path, use_parquet=True, use_tfrecord=True)
   with pytest.raises(ValueError, match="given twice"):
