@@ -244,7 +244,7 @@ class _ModelBuilder:
     return self._with_hooks(self._call_model_fn(factory, dense, labels), filters)
 
   def _run_late_after(self, batch: Any) -> None:
-    """Updates that are a step late do not begin in a step without a batch: the end of the input would cut them short."""
+    """Updates that are a step late do not begin in a step without a batch, which would cut them short."""
     if self._trains:
       self._async_function_mgr.run_after(tf.nest.flatten(batch, expand_composites=True)[0])
 

@@ -79,8 +79,8 @@ class _FIFOQueue:
 def _wait_for(gate: tf.Tensor) -> tf.Operation:
   """An op that runs once the gate's value, which is 0, is there, fed or not.
 
-  A fed value replaces the data that comes out of a node, not who waits for the node itself, and what only passes data on
-  may be optimized away. An assertion is not.
+  A fed value replaces the data that comes out of a node, not who waits for the node itself, and what only passes data
+  on may be optimized away. An assertion is not.
   """
   return tf.raw_ops.Assert(condition=tf.equal(gate, 0), data=[gate])
 
