@@ -25,7 +25,7 @@ class RecordExpansionDatasetOp : public ::tensorflow::data::UnaryDatasetOpKernel
                    ::tensorflow::data::DatasetBase** output) override;
 
   // The expansion of one call.
-  virtual absl::Status Expansion(::tensorflow::OpKernelContext* ctx,
+  virtual absl::Status Expansion(::tensorflow::OpKernelContext*,
                                  std::shared_ptr<const data::RecordExpansion>* expansion) {
     *expansion = expansion_;
     return absl::OkStatus();
