@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from monolith.native_training.losses import _list_ops
 from monolith.native_training.losses import _ranking_utils as utils
 from monolith.native_training.losses._lambda_weights import _LambdaWeight
 
@@ -22,12 +23,7 @@ def as_lists(labels: Any, logits: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]
   Raises:
     ValueError: not of rank 2, or of two shapes.
   """
-  logits = tf.convert_to_tensor(logits)
-  logits = tf.cast(logits, tf.float64 if logits.dtype == tf.float64 else tf.float32)
-  labels = tf.cast(labels, logits.dtype)
-  utils.require_lists("logits", logits)
-  if not labels.shape.is_compatible_with(logits.shape):
-    raise ValueError(f"labels are {labels.shape} but logits {logits.shape}; both are [batch, list].")
+  labels, logits = _list_ops.float_lists(labels, logits)
   is_valid = utils.label_valid_fn(labels)
   zeros = tf.zeros_like(logits)
   return tf.where(is_valid, labels, zeros), tf.where(is_valid, logits, zeros), is_valid
@@ -107,6 +103,24 @@ def _pairwise_loss(
   return tf.compat.v1.losses.compute_weighted_loss(loss_fn(differences), weights=pair_weights, reduction=reduction)
 
 
+def _by_name(
+  name: str,
+  loss_fn: Callable[[tf.Tensor], tf.Tensor],
+  labels: Any,
+  logits: Any,
+  weights: Any,
+  lambda_weight: _LambdaWeight | None,
+  lambda_scale: bool,
+  reduction: str,
+) -> tf.Tensor:
+  """Without a lambda weight nothing depends on ranks, and the op for it stores no pair."""
+  with tf.name_scope(name):
+    if lambda_weight is not None:
+      return _pairwise_loss(loss_fn, labels, logits, weights, lambda_weight, lambda_scale, reduction)
+    labels, logits = _list_ops.float_lists(labels, logits)
+    return _list_ops.list_loss(name, labels, logits, _list_ops.weights_of_items(weights, labels), reduction)
+
+
 def _pairwise_hinge_loss(
   labels: Any,
   logits: Any,
@@ -116,10 +130,8 @@ def _pairwise_hinge_loss(
   reduction: str = _BY_NONZERO_WEIGHTS,
 ) -> tf.Tensor:
   """`max(0, 1 - (s_i - s_j))`; see `_pairwise_loss`."""
-  with tf.name_scope("pairwise_hinge_loss"):
-    return _pairwise_loss(
-      lambda d: tf.nn.relu(1.0 - d), labels, logits, weights, lambda_weight, lambda_scale, reduction
-    )
+  hinge = lambda d: tf.nn.relu(1.0 - d)  # noqa: E731
+  return _by_name("pairwise_hinge_loss", hinge, labels, logits, weights, lambda_weight, lambda_scale, reduction)
 
 
 def _pairwise_logistic_loss(
@@ -131,9 +143,9 @@ def _pairwise_logistic_loss(
   reduction: str = _BY_NONZERO_WEIGHTS,
 ) -> tf.Tensor:
   """`ln(1 + e^-(s_i - s_j))`, RankNet's (Burges et al., ICML 2005); see `_pairwise_loss`."""
-  with tf.name_scope("pairwise_logistic_loss"):
-    # Spelled with an absolute value, the same function has no gradient where scores are equal, as they first are.
-    return _pairwise_loss(lambda d: tf.nn.softplus(-d), labels, logits, weights, lambda_weight, lambda_scale, reduction)
+  # Spelled with an absolute value, the same function has no gradient where scores are equal, as they first are.
+  logistic = lambda d: tf.nn.softplus(-d)  # noqa: E731
+  return _by_name("pairwise_logistic_loss", logistic, labels, logits, weights, lambda_weight, lambda_scale, reduction)
 
 
 def _pairwise_soft_zero_one_loss(
@@ -144,7 +156,5 @@ def _pairwise_soft_zero_one_loss(
   reduction: str = _BY_NONZERO_WEIGHTS,
 ) -> tf.Tensor:
   """`1 - sigmoid(s_i - s_j)`, near 1 for a pair in the wrong order; see `_pairwise_loss`."""
-  with tf.name_scope("pairwise_soft_zero_one_loss"):
-    return _pairwise_loss(
-      lambda d: tf.sigmoid(-d), labels, logits, weights, lambda_weight, lambda_scale=True, reduction=reduction
-    )
+  zero_one = lambda d: tf.sigmoid(-d)  # noqa: E731
+  return _by_name("pairwise_soft_zero_one_loss", zero_one, labels, logits, weights, lambda_weight, True, reduction)
