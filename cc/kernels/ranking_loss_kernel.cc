@@ -59,7 +59,8 @@ class RankingOp : public OpKernel {
     TF_RETURN_IF_ERROR(CheckMatrix(ctx, kLabels, "labels"));
     const int64_t num_lists = ctx->input(kLabels).dim_size(0), list_size = ctx->input(kLabels).dim_size(1);
     TF_RETURN_IF_ERROR(CheckShape(ctx, kLogits, "logits", num_lists, list_size));
-    *lists = {Data<T>(ctx, kLabels), Data<T>(ctx, kLogits), Data<T>(ctx, kWeights), 0, 0, num_lists, list_size};
+    *lists = {Data<T>(ctx, kLabels), Data<T>(ctx, kLogits), Data<T>(ctx, kWeights), 0, 0, num_lists, list_size,
+              num_lists * list_size};
     TF_RETURN_IF_ERROR(ReadStrides(ctx, kWeights, "weights", &lists->list_stride, &lists->item_stride));
     if (!kIsListMle) return absl::OkStatus();
     TF_RETURN_IF_ERROR(CheckShape(ctx, kTies, "ties", num_lists, list_size));

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <vector>
 
 #include "cc/losses/pair_math.h"
@@ -16,81 +15,93 @@ namespace monolith::losses {
 template <typename T>
 class ApproxNdcgLoss {
  public:
-  ApproxNdcgLoss(T alpha, int64_t list_size) : alpha_(alpha), discounts_(list_size), gains_(list_size) {
-    for (int64_t rank = 1; rank <= list_size; ++rank) discounts_[rank - 1] = 1 / std::log1p(double(rank));
+  ApproxNdcgLoss(T alpha, int64_t list_size)
+      : alpha_(alpha), discounts_(list_size + 1), gains_(list_size + kItemLanes) {
+    for (int64_t rank = 1; rank <= list_size; ++rank) {
+      discounts_[rank] = discounts_[rank - 1] + 1 / std::log1p(double(rank));
+    }
   }
 
   MONOLITH_INLINE void AddTo(ValidItems<T>* items, Totals* totals) {
     if (!HasLabels(*items)) return;
-    Pad(items);
-    const double ideal = IdealDcg(*items);
+    const double ideal = IdealDcg(items);
+    FindRanks(items);
     double dcg = 0;
-    for (int64_t i = 0; i < items->size(); ++i) {
-      const double gain = Gain(items->label[i]);
-      if (gain != 0) dcg += gain / std::log1p(double{Rank(*items, i)});
-    }
+    for (int64_t i = 0; i < items->size(); ++i) dcg += gains_[i] / std::log(1 + items->costs[i]);
     totals->Add(ideal > 0 ? -dcg / ideal : 0, items->list_weight());
   }
 
   MONOLITH_INLINE void Differentiate(ValidItems<T>* items) {
     items->ClearGradient();
     if (!HasLabels(*items)) return;
-    Pad(items);
-    const double ideal = IdealDcg(*items), scale = ideal > 0 ? items->list_weight() / ideal : 0;
-    const T *logit = items->logit.data(), *valid = items->weight.data();
-    T* gradient = items->gradient.data();
+    const double ideal = IdealDcg(items), scale = ideal > 0 ? items->list_weight() / ideal : 0;
+    FindRanks(items);
+    // What one rank more of an item adds to the loss.
+    T* __restrict by_rank = items->weights.data();
     for (int64_t i = 0; i < items->size(); ++i) {
-      const double gain = Gain(items->label[i]);
-      if (gain == 0) continue;
-      const double rank = Rank(*items, i), log = std::log1p(rank);
-      // What one rank more of this item adds to the loss.
-      const T by_rank = alpha_ * scale * gain / ((1 + rank) * log * log), logit_i = logit[i];
-      T sums[kItemLanes] = {};
-      for (int64_t j = 0; j < items->padded_size(); j += kItemLanes) {
-        for (int64_t l = 0; l < kItemLanes; ++l) {
-          const T share = by_rank * valid[j + l] * SigmoidSlope(alpha_ * (logit[j + l] - logit_i));
-          gradient[j + l] += share;
-          sums[l] += share;
-        }
+      const T next = 1 + items->costs[i], log = std::log(next);
+      by_rank[i] = alpha_ * scale * gains_[i] / (next * log * log);
+    }
+    const int64_t padded = items->padded_size();
+    const T* __restrict logit = items->logit.data();
+    T* __restrict gradient = items->gradient.data();
+    for (int64_t i = 0; i < items->size(); ++i) {
+      const T logit_i = logit[i], by_rank_i = by_rank[i];
+      // j pushes i down and is pushed down by it, with one slope.
+      for (int64_t j = 0; j < padded; ++j) {
+        gradient[j] += (by_rank_i - by_rank[j]) * SigmoidSlope(alpha_ * (logit[j] - logit_i));
       }
-      gradient[i] -= SumOfLanes(sums);
     }
   }
 
  private:
-  static double Gain(T label) { return std::exp2(double{label}) - 1; }
-
   static bool HasLabels(const ValidItems<T>& items) {
     T sum = 0;
     for (int64_t i = 0; i < items.size(); ++i) sum += items.label[i];
     return sum > 0;
   }
 
-  // From here on, weights say which items there are.
-  static MONOLITH_INLINE void Pad(ValidItems<T>* items) {
-    std::fill_n(items->weight.begin(), items->size(), T{1});
-    items->Pad(0, 0, 0);
-  }
-
-  double IdealDcg(const ValidItems<T>& items) {
-    for (int64_t i = 0; i < items.size(); ++i) gains_[i] = Gain(items.label[i]);
-    std::sort(gains_.begin(), gains_.begin() + items.size(), std::greater<double>());
+  // Reads the gains, and returns what the best order is worth. In it, items of one gain stand behind all with a larger
+  // one and share what their places are worth.
+  MONOLITH_INLINE double IdealDcg(ValidItems<T>* items) {
+    const int64_t size = items->size(), padded = items->padded_size();
+    for (int64_t i = 0; i < size; ++i) gains_[i] = std::exp2(items->label[i]) - 1;
+    std::fill(gains_.begin() + size, gains_.begin() + padded, T{-1});
+    const T* __restrict gain = gains_.data();
+    T* __restrict above = items->costs.data(), * __restrict equal = items->weights.data();
+    std::fill_n(above, padded, T{0});
+    std::fill_n(equal, padded, T{0});
+    for (int64_t j = 0; j < size; ++j) {
+      const T gain_j = gain[j];
+      for (int64_t i = 0; i < padded; ++i) {
+        above[i] += gain_j > gain[i] ? T{1} : T{0};
+        equal[i] += gain_j == gain[i] ? T{1} : T{0};
+      }
+    }
     double dcg = 0;
-    for (int64_t i = 0; i < items.size(); ++i) dcg += gains_[i] * discounts_[i];
+    for (int64_t i = 0; i < size; ++i) {
+      const int64_t first = static_cast<int64_t>(above[i]), last = first + static_cast<int64_t>(equal[i]);
+      dcg += gain[i] * (discounts_[last] - discounts_[first]) / (last - first);
+    }
     return dcg;
   }
 
-  MONOLITH_INLINE T Rank(const ValidItems<T>& items, int64_t i) const {
-    const T *logit = items.logit.data(), *valid = items.weight.data(), logit_i = logit[i];
-    T sums[kItemLanes] = {};
-    for (int64_t j = 0; j < items.padded_size(); j += kItemLanes) {
-      for (int64_t l = 0; l < kItemLanes; ++l) sums[l] += valid[j + l] * Sigmoid(alpha_ * (logit[j + l] - logit_i));
+  // Ranks come to stand in the costs.
+  MONOLITH_INLINE void FindRanks(ValidItems<T>* items) const {
+    items->Pad(0, 0, 0);
+    const int64_t padded = items->padded_size();
+    const T* __restrict logit = items->logit.data();
+    T* __restrict ranks = items->costs.data();
+    std::fill_n(ranks, padded, T{0.5});  // an item itself has a share of a half
+    for (int64_t j = 0; j < items->size(); ++j) {
+      const T logit_j = logit[j];
+      for (int64_t i = 0; i < padded; ++i) ranks[i] += Sigmoid(alpha_ * (logit_j - logit[i]));
     }
-    return SumOfLanes(sums) + T{0.5};  // i itself has a share of a half
   }
 
   T alpha_;
-  std::vector<double> discounts_, gains_;
+  std::vector<double> discounts_;  // of the first rank, of the first two, ... summed up
+  std::vector<T> gains_;
 };
 
 }  // namespace monolith::losses

@@ -15,7 +15,8 @@ namespace monolith::losses {
 struct Hinge {
   template <typename T>
   static MONOLITH_INLINE T Cost(T d) {
-    return d < 1 ? 1 - d : T{0};
+    const T missing = 1 - d;
+    return missing < 0 ? T{0} : missing;  // not a number stays one
   }
   template <typename T>
   static MONOLITH_INLINE T Slope(T d) {
@@ -48,52 +49,49 @@ struct SoftZeroOne {
 template <typename Cost, typename T>
 class PairLoss {
  public:
-  MONOLITH_INLINE void AddTo(ValidItems<T>* items, Totals* totals) const {
+  MONOLITH_INLINE void AddTo(ValidItems<T> *items, Totals *totals) const {
     totals->elements += items->list_size() * items->list_size();
     Pad(items);
-    const T *label = items->label.data(), *logit = items->logit.data();
+    items->ClearSums();
+    const int64_t padded = items->padded_size();
+    const T *__restrict label = items->label.data(), *__restrict logit = items->logit.data();
+    T *__restrict costs = items->costs.data(), *__restrict weights = items->weights.data(),
+                  *__restrict counts = items->counts.data();
     for (int64_t i = 0; i < items->size(); ++i) {
       const T label_i = label[i], logit_i = logit[i], weight = items->weight[i];
       if (weight == 0) continue;
-      T costs[kItemLanes] = {}, gaps[kItemLanes] = {}, pairs[kItemLanes] = {};
-      for (int64_t j = 0; j < items->padded_size(); j += kItemLanes) {
-        for (int64_t l = 0; l < kItemLanes; ++l) {
-          const T gap = label_i - label[j + l], cost = Cost::Cost(logit_i - logit[j + l]);
-          costs[l] += gap > 0 ? gap * cost : T{0};
-          gaps[l] += gap > 0 ? gap : T{0};
-          pairs[l] += gap > 0 ? T{1} : T{0};
-        }
+      for (int64_t j = 0; j < padded; ++j) {
+        const T gap = label_i - label[j], by = weight * gap, cost = by * Cost::Cost(logit_i - logit[j]);
+        costs[j] += gap > 0 ? cost : T{0};
+        weights[j] += gap > 0 ? by : T{0};
+        counts[j] += gap > 0 ? T{1} : T{0};
       }
-      totals->loss += double{weight} * SumOfLanes(costs);
-      totals->weight += double{weight} * SumOfLanes(gaps);
-      totals->nonzero += static_cast<int64_t>(SumOfLanes(pairs));
     }
+    items->AddSumsTo(totals);
   }
 
-  MONOLITH_INLINE void Differentiate(ValidItems<T>* items) const {
+  MONOLITH_INLINE void Differentiate(ValidItems<T> *items) const {
     Pad(items);
     items->ClearGradient();
-    const T *label = items->label.data(), *logit = items->logit.data();
-    T* gradient = items->gradient.data();
+    const int64_t padded = items->padded_size();
+    const T *__restrict label = items->label.data(), *__restrict logit = items->logit.data(),
+                        *__restrict weight = items->weight.data();
+    T *__restrict gradient = items->gradient.data();
     for (int64_t i = 0; i < items->size(); ++i) {
-      const T label_i = label[i], logit_i = logit[i], weight = items->weight[i];
-      if (weight == 0) continue;
-      T sums[kItemLanes] = {};
-      for (int64_t j = 0; j < items->padded_size(); j += kItemLanes) {
-        for (int64_t l = 0; l < kItemLanes; ++l) {
-          const T gap = label_i - label[j + l], slope = Cost::Slope(logit_i - logit[j + l]);
-          const T share = gap > 0 ? weight * gap * slope : T{0};
-          gradient[j + l] -= share;
-          sums[l] += share;
-        }
+      const T label_i = label[i], logit_i = logit[i], weight_i = weight[i];
+      // What the pair of i and j adds to j, whichever is the better one. Labels that are equal make 0.
+      for (int64_t j = 0; j < padded; ++j) {
+        const T gap = label_i - label[j], d = logit_i - logit[j], other_d = -d, weight_j = weight[j];
+        const T slope = Cost::Slope(gap > 0 ? d : other_d);
+        const T share = gap * slope * (gap > 0 ? weight_i : weight_j);
+        gradient[j] -= share;
       }
-      gradient[i] += SumOfLanes(sums);
     }
   }
 
  private:
-  // No item is better than what fills up.
-  static MONOLITH_INLINE void Pad(ValidItems<T>* items) { items->Pad(std::numeric_limits<T>::max(), 0, 0); }
+  // No item is better than what fills up, whose gradient nobody reads.
+  static MONOLITH_INLINE void Pad(ValidItems<T> *items) { items->Pad(std::numeric_limits<T>::max(), 0, 0); }
 };
 
 }  // namespace monolith::losses

@@ -14,6 +14,10 @@
 namespace monolith::losses {
 namespace {
 
+constexpr int64_t kListsPerUnit = 64;
+// Of items that are counted one by one, where the batch's own lists do not matter.
+constexpr int64_t kLongList = 256, kLongListsPerUnit = 16;
+
 constexpr std::pair<std::string_view, RankingLossKind> kNames[] = {
     {"pairwise_hinge_loss", RankingLossKind::kPairwiseHinge},
     {"pairwise_logistic_loss", RankingLossKind::kPairwiseLogistic},
@@ -56,28 +60,40 @@ void RunVectorised(const Loop& loop) {
   loop.Run();
 }
 
+// How a loss of one list at a time is asked: most get its valid items, ListMLE also which list it is, and losses of single
+// items read the lists themselves.
 template <typename Loss>
 constexpr bool kDrawsItems = false;
 template <typename T>
 constexpr bool kDrawsItems<ListMleLoss<T>> = true;
+
+template <typename Loss>
+constexpr bool kReadsLists = false;
+template <typename Cost, typename T>
+constexpr bool kReadsLists<ItemLoss<Cost, T>> = true;
 
 template <typename T, typename Loss>
 struct TotalsLoop {
   const Lists<T>& lists;
   int64_t begin, end;
   Loss* loss;
-  ValidItems<T>* items;
   Totals* totals;
 
   MONOLITH_INLINE void Run() const {
+    ValidItems<T> items(kReadsLists<Loss> ? 0 : lists.list_size);
     for (int64_t list = begin; list < end; ++list) {
-      items->Read(lists, list);
+      if constexpr (kReadsLists<Loss>) {
+        loss->AddTo(lists, list, totals);
+        continue;
+      }
+      items.Read(lists, list);
       if constexpr (kDrawsItems<Loss>) {
-        loss->AddTo(list, items, totals);
-      } else {
-        loss->AddTo(items, totals);
+        loss->AddTo(list, &items, totals);
+      } else if constexpr (!kReadsLists<Loss>) {
+        loss->AddTo(&items, totals);
       }
     }
+    if constexpr (kReadsLists<Loss>) loss->AddSumsTo(totals);
   }
 };
 
@@ -86,19 +102,23 @@ struct GradientLoop {
   const Lists<T>& lists;
   int64_t begin, end;
   Loss* loss;
-  ValidItems<T>* items;
   T scale;
   T* gradient;
 
   MONOLITH_INLINE void Run() const {
+    ValidItems<T> items(kReadsLists<Loss> ? 0 : lists.list_size);
     for (int64_t list = begin; list < end; ++list) {
-      items->Read(lists, list);
-      if constexpr (kDrawsItems<Loss>) {
-        loss->Differentiate(list, items);
-      } else {
-        loss->Differentiate(items);
+      if constexpr (kReadsLists<Loss>) {
+        loss->Differentiate(lists, list, scale, gradient);
+        continue;
       }
-      items->WriteGradient(scale, gradient + list * lists.list_size);
+      items.Read(lists, list);
+      if constexpr (kDrawsItems<Loss>) {
+        loss->Differentiate(list, &items);
+      } else if constexpr (!kReadsLists<Loss>) {
+        loss->Differentiate(&items);
+      }
+      items.WriteGradient(scale, gradient + list * lists.list_size);
     }
   }
 };
@@ -125,8 +145,22 @@ double Divisor(RankingReduction reduction, const Totals& totals) {
 double Divide(double dividend, double divisor) { return divisor == 0 ? 0 : dividend / divisor; }
 
 template <typename T>
+RankingLossWork<T>::RankingLossWork(RankingLossKind kind, const Lists<T>& lists, double alpha,
+                                    const DrawSettings<T>& draws)
+    : kind_(kind), lists_(lists), alpha_(alpha), draws_(draws), lists_per_unit_(kListsPerUnit) {
+  const bool by_item = kind == RankingLossKind::kSigmoidCrossEntropy || kind == RankingLossKind::kMeanSquared;
+  const bool weights_are_even = lists.item_stride == 0 ? lists.list_stride == 0 : lists.list_stride == lists.list_size;
+  if (!by_item || !weights_are_even) return;
+  // Where lists do not matter, long ones cost less to begin.
+  lists_.num_lists = (lists.num_items + kLongList - 1) / kLongList;
+  lists_.list_size = kLongList;
+  if (lists.item_stride != 0) lists_.list_stride = kLongList;
+  lists_per_unit_ = kLongListsPerUnit;
+}
+
+template <typename T>
 int64_t RankingLossWork<T>::cost_per_unit() const {
-  const int64_t lists = std::min(lists_.num_lists, kListsPerUnit), items = lists * lists_.list_size;
+  const int64_t lists = std::min(lists_.num_lists, lists_per_unit_), items = lists * lists_.list_size;
   switch (kind_) {
     case RankingLossKind::kPairwiseHinge:
     case RankingLossKind::kPairwiseLogistic:
@@ -135,9 +169,14 @@ int64_t RankingLossWork<T>::cost_per_unit() const {
       return 1 + items * (lists_.list_size + 4);
     case RankingLossKind::kListMle:
       return 1 + 40 * items;
-    default:
+    case RankingLossKind::kSoftmax:
       return 1 + 4 * items;
+    case RankingLossKind::kSigmoidCrossEntropy:
+      return 1 + 2 * items;
+    case RankingLossKind::kMeanSquared:
+      return 1 + items / 4;
   }
+  return 1;
 }
 
 template <typename T>
@@ -153,9 +192,9 @@ void RankingLossWork<T>::WithLoss(const Visitor& visit) const {
     case RankingLossKind::kSoftmax:
       return visit(SoftmaxLoss<T>());
     case RankingLossKind::kSigmoidCrossEntropy:
-      return visit(ItemLoss<SigmoidCrossEntropy, T>());
+      return visit(ItemLoss<SigmoidCrossEntropy, T>(lists_));
     case RankingLossKind::kMeanSquared:
-      return visit(ItemLoss<SquaredError, T>());
+      return visit(ItemLoss<SquaredError, T>(lists_));
     case RankingLossKind::kListMle:
       return visit(ListMleLoss<T>(draws_, lists_.list_size));
     case RankingLossKind::kApproxNdcg:
@@ -166,19 +205,16 @@ void RankingLossWork<T>::WithLoss(const Visitor& visit) const {
 template <typename T>
 Totals RankingLossWork<T>::UnitTotals(int64_t unit) const {
   Totals totals;
-  const int64_t begin = unit * kListsPerUnit, end = std::min(begin + kListsPerUnit, lists_.num_lists);
-  ValidItems<T> items(lists_.list_size);
-  WithLoss(
-      [&](auto loss) { RunVectorised(TotalsLoop<T, decltype(loss)>{lists_, begin, end, &loss, &items, &totals}); });
+  const int64_t begin = unit * lists_per_unit_, end = std::min(begin + lists_per_unit_, lists_.num_lists);
+  WithLoss([&](auto loss) { RunVectorised(TotalsLoop<T, decltype(loss)>{lists_, begin, end, &loss, &totals}); });
   return totals;
 }
 
 template <typename T>
 void RankingLossWork<T>::UnitGradient(int64_t unit, double scale, T* gradient) const {
-  const int64_t begin = unit * kListsPerUnit, end = std::min(begin + kListsPerUnit, lists_.num_lists);
-  ValidItems<T> items(lists_.list_size);
+  const int64_t begin = unit * lists_per_unit_, end = std::min(begin + lists_per_unit_, lists_.num_lists);
   WithLoss([&](auto loss) {
-    RunVectorised(GradientLoop<T, decltype(loss)>{lists_, begin, end, &loss, &items, static_cast<T>(scale), gradient});
+    RunVectorised(GradientLoop<T, decltype(loss)>{lists_, begin, end, &loss, static_cast<T>(scale), gradient});
   });
 }
 

@@ -38,10 +38,9 @@ double Divide(double dividend, double divisor);
 template <typename T>
 class RankingLossWork {
  public:
-  RankingLossWork(RankingLossKind kind, const Lists<T>& lists, double alpha = 10, const DrawSettings<T>& draws = {})
-      : kind_(kind), lists_(lists), alpha_(alpha), draws_(draws) {}
+  RankingLossWork(RankingLossKind kind, const Lists<T>& lists, double alpha = 10, const DrawSettings<T>& draws = {});
 
-  int64_t num_units() const { return (lists_.num_lists + kListsPerUnit - 1) / kListsPerUnit; }
+  int64_t num_units() const { return (lists_.num_lists + lists_per_unit_ - 1) / lists_per_unit_; }
   int64_t cost_per_unit() const;  // ns, roughly
 
   // The share of one unit; the totals are the sum in the order of units. Units may run at the same time.
@@ -51,8 +50,6 @@ class RankingLossWork {
   void UnitGradient(int64_t unit, double scale, T* gradient) const;
 
  private:
-  static constexpr int64_t kListsPerUnit = 64;
-
   template <typename Visitor>
   void WithLoss(const Visitor& visit) const;
 
@@ -60,6 +57,7 @@ class RankingLossWork {
   Lists<T> lists_;
   double alpha_;
   DrawSettings<T> draws_;
+  int64_t lists_per_unit_;
 };
 
 extern template class RankingLossWork<float>;
