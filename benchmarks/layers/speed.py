@@ -3,10 +3,10 @@
 
 python -m benchmarks.layers.speed [--cases ffm_dot ...] [--batch 2048] [--steps 40] [--seconds 1] [--rounds 1]
 
-Two threads, one run of some minutes: a process weighs everything, then a process times it, where a layer and its
-composition (registry.py) take turns call by call. Times are medians of `--steps` calls, or of those that begin within
-`--seconds`; a ratio is the composition's time by ours; memory is what the process grew by at its peak. Outputs and
-gradients of both must agree, or the run fails.
+Two threads, one run of some minutes: everything is weighed in processes of its own, then one process times it, where a
+layer and its composition (registry.py) take turns call by call. Times are medians of `--steps` calls, or of those that
+begin within `--seconds`; a ratio is the composition's time by ours; memory is what a process grew by at its peak. Outputs
+and gradients of both must agree, or the run fails.
 
 Nothing is to be slower than SLOWEST of its composition in any pass, and some are to be faster by a factor, forward and
 backward together (their target). Ratios of calls of less than a millisecond vary by a few percent from run to run.
@@ -54,9 +54,8 @@ def run_worker(arguments: Sequence[str]) -> Iterator[tuple[str, Any]]:
   Raises:
     BenchmarkError: it fails.
   """
-  # NumPy's threads would go on spinning on the cores after a checksum; memory is to go back as soon as it is free.
-  weighing = {"MALLOC_MMAP_THRESHOLD_": str(2**17)} if arguments[0] == "weigh" else {}
-  environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "OPENBLAS_NUM_THREADS": "1", **weighing}
+  # NumPy's threads would go on spinning on the cores after a checksum.
+  environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "OPENBLAS_NUM_THREADS": "1"}
   command = [sys.executable, "-m", "benchmarks.layers.worker", *arguments]
   with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
     with subprocess.Popen(
@@ -96,7 +95,7 @@ def run_rounds(cases: Sequence[str], batch: int, steps: int, seconds: float, rou
 
 def header_line() -> str:
   passes = "".join(f" |{name + ' ms':>13}{'composition':>12}{'ratio':>7}" for name in registry.PASSES)
-  return f"{'layer':27}{passes} |{'peak MiB':>9}{'composition':>12} |{'checksum':>10} | target"
+  return f"{'layer':30}{passes} |{'peak MiB':>9}{'composition':>12} |{'checksum':>10} | target"
 
 
 def verdict(rows: Rows, target: float | None) -> str:
@@ -118,7 +117,7 @@ def row_line(name: str, rows: Rows, target: float | None) -> str:
     for p in registry.PASSES
   ]
   memory = f" |{ours['peak']:9.1f}{other['peak']:12.1f} |{ours['checksum']:10.5g}"
-  return f"{name:27}{''.join(times)}{memory} | {verdict(rows, target)}"
+  return f"{name:30}{''.join(times)}{memory} | {verdict(rows, target)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

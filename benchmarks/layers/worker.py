@@ -11,11 +11,12 @@ Functions are compiled (`tf.function`) and called before the clock starts. Print
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
+import functools
 import json
 import os
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -114,25 +115,44 @@ def compile_peer(name: str, peer: str, batch: int) -> tuple[Compiled, list[tf.Va
   return {which: passes[which] for which in case.passes}, weights
 
 
-def _release() -> None:
-  """Gives back what earlier cases have left."""
-  gc.collect()
-  try:
-    ctypes.CDLL(None).malloc_trim(0)
-  except AttributeError:
-    pass  # another C library
-
-
 def weigh(name: str, peer: str, batch: int) -> dict[str, Any]:
   """How many bytes the process grows by at its peak, and checksums of outputs, gradients and statistics."""
   calls, weights = compile_peer(name, peer, batch)
   last = calls[registry.CASES[name].passes[-1]]
-  _release()
   before = report.resident_bytes()
   _reset_peak()
   sums = checksums([last(), [w for w in weights if not w.trainable]])
   last()
   return {"checksums": sums, "peak": _peak_bytes() - before}
+
+
+def in_a_child(function: Callable[[], Any]) -> Any:
+  """Returns what a function returns in a fork of this process, as JSON keeps it: memory that it leaves is gone with it.
+
+  Requires: TensorFlow has not run an op yet, for its threads are not in the fork.
+
+  Raises:
+    RuntimeError: the child fails; its traceback went to the standard error.
+  """
+  reader, writer = os.pipe()
+  child = os.fork()
+  if not child:
+    status = 1
+    try:
+      with open(writer, "w", encoding="utf-8") as file:
+        json.dump(function(), file)
+      status = 0
+    except BaseException:
+      traceback.print_exc()
+    finally:
+      sys.stderr.flush()
+      os._exit(status)
+  os.close(writer)
+  with open(reader, encoding="utf-8") as file:
+    text = file.read()
+  if os.waitpid(child, 0)[1]:
+    raise RuntimeError("a child failed; its traceback is above.")
+  return json.loads(text)
 
 
 def time_in_turns(name: str, batch: int, steps: int, seconds: float) -> dict[str, dict[str, list[float]]]:
@@ -166,12 +186,10 @@ def main() -> None:
   tf.config.threading.set_inter_op_parallelism_threads(THREADS)
   for name in arguments.cases:
     if arguments.what == "weigh":
-      result: Any = {peer: weigh(name, peer, arguments.batch) for peer in PEERS}
+      result: Any = {peer: in_a_child(functools.partial(weigh, name, peer, arguments.batch)) for peer in PEERS}
     else:
       result = time_in_turns(name, arguments.batch, arguments.steps, arguments.seconds)
     print(json.dumps({"case": name, "result": result}), flush=True)
-    tf.keras.backend.clear_session()
-    _release()
 
 
 if __name__ == "__main__":

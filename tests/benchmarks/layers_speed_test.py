@@ -30,6 +30,12 @@ def test_both_are_timed(case, passes):
     assert all(len(seconds) == 4 and min(seconds) > 0 for seconds in taken.values())
 
 
+def test_a_child_returns_its_result_or_fails():
+  assert worker.in_a_child(lambda: {"a": [1, 2.5]}) == {"a": [1, 2.5]}
+  with pytest.raises(RuntimeError, match="a child failed"):
+    worker.in_a_child(lambda: 1 / 0)
+
+
 def test_time_runs_out_after_a_few_calls():
   times = worker.time_in_turns("add_bias", 3, 1000, seconds=0)
   assert {len(seconds) for taken in times.values() for seconds in taken.values()} == {worker.LEAST_STEPS + 1}
