@@ -89,6 +89,21 @@ def list_mle_loss(
   return _collect(loss)
 
 
+def reduce_loss(losses: tf.Tensor, weights: tf.Tensor, reduction: str) -> tf.Tensor:
+  """Returns what `tf.compat.v1.losses.compute_weighted_loss` does for losses and weights of one shape, in their dtype."""
+  total = tf.reduce_sum(losses * weights)
+  reductions = tf.compat.v1.losses.Reduction
+  if reduction == reductions.SUM:
+    return _collect(total)
+  if reduction == reductions.MEAN:
+    divisor = tf.reduce_sum(weights)
+  elif reduction == reductions.SUM_OVER_BATCH_SIZE:
+    divisor = tf.cast(tf.size(weights), weights.dtype)
+  else:
+    divisor = tf.reduce_sum(tf.cast(tf.not_equal(weights, 0), weights.dtype))
+  return _collect(tf.math.divide_no_nan(total, divisor))
+
+
 def _reduction(name: str) -> str:
   """The two names for the weights that are not 0 are one to the ops."""
   reductions = tf.compat.v1.losses.Reduction

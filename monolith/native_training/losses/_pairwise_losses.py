@@ -63,16 +63,17 @@ def _pairwise_comparison(
     else the difference of the labels, 0 where an item is invalid or i's label is not larger. float `[batch, list,
     list]` each; weights have no gradient.
   """
-  label_differences = sorted_labels[:, :, tf.newaxis] - sorted_labels[:, tf.newaxis, :]
   logit_differences = sorted_logits[:, :, tf.newaxis] - sorted_logits[:, tf.newaxis, :]
+  # Nothing is better than an invalid item, and an invalid item better than nothing, as its label is negative.
   is_valid = utils.label_valid_fn(sorted_labels)
-  counts = (label_differences > 0) & is_valid[:, :, tf.newaxis] & is_valid[:, tf.newaxis, :]
+  worse = tf.where(is_valid, sorted_labels, tf.fill(tf.shape(sorted_labels), sorted_labels.dtype.max))
+  counts = sorted_labels[:, :, tf.newaxis] > worse[:, tf.newaxis, :]
   pair_labels = tf.cast(counts, sorted_logits.dtype)
   weights = pair_labels * sorted_weights[:, :, tf.newaxis]
   if lambda_weight is not None:
     weights *= tf.cast(lambda_weight.pair_weights(sorted_labels), weights.dtype)
   else:
-    weights *= tf.abs(label_differences)
+    weights *= tf.abs(sorted_labels[:, :, tf.newaxis] - sorted_labels[:, tf.newaxis, :])
   return pair_labels, logit_differences, tf.stop_gradient(weights)
 
 
@@ -96,11 +97,11 @@ def _pairwise_loss(
     lambda_scale: multiply lambda weights by the list size, against their shrinking with it.
     reduction: one of `tf.compat.v1.losses.Reduction`.
   """
-  lists = _sort_and_normalize(labels, logits, weights)
-  _, differences, pair_weights = _pairwise_comparison(*lists, lambda_weight)
+  sorted_labels, sorted_logits, sorted_weights = _sort_and_normalize(labels, logits, weights)
   if lambda_weight is not None and lambda_scale:
-    pair_weights *= tf.cast(tf.shape(differences)[1], pair_weights.dtype)
-  return tf.compat.v1.losses.compute_weighted_loss(loss_fn(differences), weights=pair_weights, reduction=reduction)
+    sorted_weights *= tf.cast(tf.shape(sorted_weights)[1], sorted_weights.dtype)
+  _, differences, pair_weights = _pairwise_comparison(sorted_labels, sorted_logits, sorted_weights, lambda_weight)
+  return _list_ops.reduce_loss(loss_fn(differences), pair_weights, reduction)
 
 
 def _by_name(

@@ -143,6 +143,19 @@ def test_reductions(reduction, expected):
   np.testing.assert_allclose(value, expected(losses, weights), rtol=1e-5)
 
 
+@pytest.mark.parametrize("reduction", [r for r in _REDUCTION.all() if r != _REDUCTION.NONE])
+@pytest.mark.parametrize("lambda_weight", [None, ltr_losses.IdentityLambdaWeight()], ids=["op", "lambda"])
+def test_reductions_of_pairs(reduction, lambda_weight):
+  """The op reduces as TensorFlow does, and so do pairs with a lambda weight."""
+  settings = {"lambda_weight": lambda_weight, "reduction": reduction}
+  value, _ = _run("eager", "pairwise_hinge_loss", _WIDE_LABELS, _WIDE_LOGITS, _WIDE_ITEM_WEIGHTS, **settings)
+  lists = ltr_losses._sort_and_normalize(_WIDE_LABELS, _WIDE_LOGITS, _WIDE_ITEM_WEIGHTS)
+  _, differences, weights = ltr_losses._pairwise_comparison(*lists, lambda_weight)
+  scale = 1.0 if lambda_weight is None else 5.0
+  wanted = tf.compat.v1.losses.compute_weighted_loss(tf.nn.relu(1 - differences), weights * scale, reduction=reduction)
+  np.testing.assert_allclose(value, wanted, rtol=1e-5)
+
+
 # Extremes.
 
 _NAN = float("nan")
@@ -230,7 +243,7 @@ def test_ties_of_list_mle_follow_the_seed():
 # The ops.
 
 
-@pytest.mark.parametrize("case", [c for c in _CASES if "lambda_weight" not in _CASES[c][1]])
+@pytest.mark.parametrize("case", _CASES)
 def test_float64_is_computed_in_float64(case):
   key, settings, twin = _CASES[case]
   labels, logits = tf.constant(_DISTINCT_LABELS, tf.float64), tf.constant(_WIDE_LOGITS, tf.float64)
