@@ -212,19 +212,22 @@ def _approx_ndcg_padded(inputs, weights):
 
 
 @_register(
-  "pairwise_logistic_ndcg",
-  _lists,
+  "pairwise_logistic_ndcg_padded",
+  _padded((ITEMS,)),
   _loss("pairwise_logistic_loss", lambda_weight=ltr_losses.create_ndcg_lambda_weight()),
 )
-def _pairwise_logistic_ndcg(inputs, weights):
-  labels, logits = inputs
-  logits, order = tf.math.top_k(logits, ITEMS)
-  labels = tf.gather(labels, order, batch_dims=1)
-  ranks = tf.range(1.0, ITEMS + 1)
-  gains = tf.pow(2.0, labels) - 1
-  gains /= tf.reduce_sum(tf.sort(gains, direction="DESCENDING") / tf.math.log1p(ranks), axis=1, keepdims=True)
+def _pairwise_logistic_ndcg_padded(inputs, weights):
+  labels, logits, items = inputs
+  _, order = tf.math.top_k(tf.where(labels >= 0, logits, tf.fill(tf.shape(logits), -1e9)), ITEMS)
+  labels, logits, items = (tf.gather(x, order, batch_dims=1) for x in (labels, logits, items))
+  valid, ranks = labels >= 0, tf.range(1.0, ITEMS + 1)
+  gains = tf.pow(2.0, tf.nn.relu(labels)) - 1
+  best = tf.reduce_sum(tf.sort(gains, direction="DESCENDING") / tf.math.log1p(ranks), axis=1, keepdims=True)
+  gains = tf.math.divide_no_nan(gains, best)
   apart = tf.abs(ranks[:, tf.newaxis] - ranks)
   discount = tf.where(apart > 0, 1 / tf.math.log1p(tf.maximum(apart, 1)) - 1 / tf.math.log1p(apart + 1), 0.0)
-  above = tf.cast(labels[:, :, tf.newaxis] > labels[:, tf.newaxis, :], tf.float32)
-  pairs = ITEMS * above * discount * tf.abs(gains[:, :, tf.newaxis] - gains[:, tf.newaxis, :])
-  return _mean(tf.nn.softplus(logits[:, tf.newaxis, :] - logits[:, :, tf.newaxis]), pairs)
+  above = labels[:, :, tf.newaxis] > labels[:, tf.newaxis, :]
+  above = tf.cast(above & valid[:, :, tf.newaxis] & valid[:, tf.newaxis, :], tf.float32)
+  pairs = above * discount * tf.abs(gains[:, :, tf.newaxis] - gains[:, tf.newaxis, :])
+  costs = tf.nn.softplus(logits[:, tf.newaxis, :] - logits[:, :, tf.newaxis])
+  return _mean(costs, ITEMS * pairs * items[:, :, tf.newaxis])

@@ -71,7 +71,7 @@ def _pairwise_comparison(
   pair_labels = tf.cast(counts, sorted_logits.dtype)
   weights = pair_labels * sorted_weights[:, :, tf.newaxis]
   if lambda_weight is not None:
-    weights *= tf.cast(lambda_weight.pair_weights(sorted_labels), weights.dtype)
+    weights *= tf.cast(lambda_weight.valid_pair_weights(sorted_labels), weights.dtype)
   else:
     weights *= tf.abs(sorted_labels[:, :, tf.newaxis] - sorted_labels[:, tf.newaxis, :])
   return pair_labels, logit_differences, tf.stop_gradient(weights)

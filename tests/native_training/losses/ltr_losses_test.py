@@ -444,6 +444,16 @@ def test_lambda_weights():
   np.testing.assert_allclose(ndcg[0], change, rtol=1e-5)
 
 
+def test_a_subclass_may_weigh_pairs_of_its_own():
+  class Doubled(ltr_losses.DCGLambdaWeight):
+    def pair_weights(self, sorted_labels):
+      return 2.0 * super().pair_weights(sorted_labels)
+
+  plain, _ = _run("eager", "pairwise_logistic_loss", lambda_weight=ltr_losses.DCGLambdaWeight())
+  doubled, _ = _run("eager", "pairwise_logistic_loss", lambda_weight=Doubled())
+  np.testing.assert_allclose(doubled, 2 * plain, rtol=1e-6)
+
+
 # Arguments.
 
 
