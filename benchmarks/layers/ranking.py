@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ranking losses as registry.py has them: a batch of lists of 20 items with labels 0 to 4.
 
-The first compositions do less than the losses: they know neither invalid items nor weights. Those of `..._padded` do the
-same: a quarter of the items is invalid, and items or lists have weights.
+The first compositions do less than the losses: they know neither invalid items nor weights. Those of `..._padded` do
+the same: a quarter of the items is invalid, and items or lists have weights.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ A new layer is one function below:
 
 which computes the layer's output as one would write it down, from its inputs and weights in the order of
 `layer.weights`. Weights that are not trained come as variables, the others as tensors. Crosses and transforms are here,
-others in sequences.py and towers.py, losses in losses.py (of a batch) and ranking.py, dense optimizers in optimizers.py.
+others in sequences.py and towers.py, losses in losses.py (of a batch) and ranking.py, optimizers in optimizers.py.
 """
 
 from __future__ import annotations

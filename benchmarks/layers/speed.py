@@ -5,8 +5,8 @@ python -m benchmarks.layers.speed [--cases ffm_dot ...] [--batch 2048] [--steps 
 
 Two threads, one run of some minutes: everything is weighed in processes of its own, then one process times it, where a
 layer and its composition (registry.py) take turns call by call. Times are medians of `--steps` calls, or of those that
-begin within `--seconds`; a ratio is the composition's time by ours; memory is what a process grew by at its peak. Outputs
-and gradients of both must agree, or the run fails.
+begin within `--seconds`; a ratio is the composition's time by ours; memory is what a process grew by at its peak.
+Outputs and gradients of both must agree, or the run fails.
 
 Nothing is to be slower than SLOWEST of its composition in any pass, and some are to be faster by a factor, forward and
 backward together (their target). Ratios of calls of less than a millisecond vary by a few percent from run to run.

@@ -142,7 +142,7 @@ def in_a_child(function: Callable[[], Any]) -> Any:
       with open(writer, "w", encoding="utf-8") as file:
         json.dump(function(), file)
       status = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001  the child must not go on as its parent
       traceback.print_exc()
     finally:
       sys.stderr.flush()

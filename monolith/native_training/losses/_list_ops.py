@@ -30,7 +30,7 @@ def float_lists(labels: Any, logits: Any) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def weights_of_items(weights: Any, labels: tf.Tensor) -> tf.Tensor:
-  """Returns weights, None for 1 or what broadcasts to the labels, with two axes, of which one or both may be of size 1."""
+  """Returns weights, None for 1 or what broadcasts to the labels, with two axes; each may be of size 1."""
   weights = tf.cast(1.0 if weights is None else weights, labels.dtype)
   rank = weights.shape.rank
   if rank is None or rank > 2:
@@ -83,14 +83,12 @@ def list_mle_loss(
     rank_weights: weights of the ranks, `[batch, list]` or of size 1 along an axis that shares them.
     reduction: one of `tf.compat.v1.losses.Reduction`.
   """
-  loss, _ = gen_monolith_ops.list_mle_loss(
-    labels, logits, weights, ties, rank_weights, reduction=_reduction(reduction)
-  )
+  loss, _ = gen_monolith_ops.list_mle_loss(labels, logits, weights, ties, rank_weights, reduction=_reduction(reduction))
   return _collect(loss)
 
 
 def reduce_loss(losses: tf.Tensor, weights: tf.Tensor, reduction: str) -> tf.Tensor:
-  """Returns what `tf.compat.v1.losses.compute_weighted_loss` does for losses and weights of one shape, in their dtype."""
+  """Does for losses and weights of one shape what `tf.compat.v1.losses.compute_weighted_loss` does, in their dtype."""
   total = tf.reduce_sum(losses * weights)
   reductions = tf.compat.v1.losses.Reduction
   if reduction == reductions.SUM:

@@ -42,9 +42,7 @@ def _softmax_loss(
       weights *= tf.cast(lambda_weight.individual_weights(sorted_labels), weights.dtype)
       # The weight is the target now; the sign still says which items there are.
       labels = tf.where(sorted_labels < 0, sorted_labels, tf.ones_like(sorted_labels))
-    return _list_ops.list_loss(
-      "softmax_loss", labels, logits, _list_ops.weights_of_items(weights, labels), reduction
-    )
+    return _list_ops.list_loss("softmax_loss", labels, logits, _list_ops.weights_of_items(weights, labels), reduction)
 
 
 def _item_loss(name: str, labels: Any, logits: Any, weights: Any, reduction: str) -> tf.Tensor:
