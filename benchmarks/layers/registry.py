@@ -8,7 +8,7 @@ A new layer is one function below:
 
 which computes the layer's output as one would write it down, from its inputs and weights in the order of
 `layer.weights`. Weights that are not trained come as variables, the others as tensors. Crosses and transforms are here,
-others in sequences.py and towers.py, ranking losses in ranking.py.
+others in sequences.py and towers.py, losses in losses.py (of a batch) and ranking.py, optimizers in optimizers.py.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ FIELDS, DIM = 26, 16  # as many features as Criteo's data have
 WIDTH = FIELDS * DIM
 
 
+# The outputs, and the gradients of inputs and weights too.
+PASSES = ("forward", "both")
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
   """A layer and its composition.
@@ -37,7 +41,9 @@ class Case:
     inputs: batch size -> arrays, in the structure that the layer takes.
     make: makes the layer, or another function of the inputs.
     composition: (inputs, weights) -> outputs.
-    target: how many times as fast as the composition, forward and backward, it has to be; None if that is left open.
+    target: how many times as fast as the composition, forward and backward, it has to be; None if it only must not be
+      slower than it.
+    passes: which of PASSES there are.
   """
 
   name: str
@@ -45,18 +51,25 @@ class Case:
   make: Callable[[], Any]
   composition: Callable[[Any, list[tf.Tensor]], Any]
   target: float | None = None
+  passes: tuple[str, ...] = PASSES
 
 
 CASES: dict[str, Case] = {}
 
 
-def case(name: str, inputs: Callable[[int], Any], make: Callable[[], Any], target: float | None = None) -> Any:
+def case(
+  name: str,
+  inputs: Callable[[int], Any],
+  make: Callable[[], Any],
+  target: float | None = None,
+  passes: tuple[str, ...] = PASSES,
+) -> Any:
   """Registers the decorated composition."""
 
   def register(composition: Callable[[Any, list[tf.Tensor]], Any]) -> Any:
     if name in CASES:
       raise ValueError(f"benchmark case {name!r} is there already; use another name.")
-    CASES[name] = Case(name, inputs, make, composition, target)
+    CASES[name] = Case(name, inputs, make, composition, target, passes)
     return composition
 
   return register

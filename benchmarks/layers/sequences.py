@@ -16,7 +16,7 @@ def _query_and_keys(batch: int) -> list:
   return arrays(batch, (WIDTH,), (STEPS, WIDTH))
 
 
-@case("din", _query_and_keys, lambda: layers.DIN([32, 1], "sigmoid"))
+@case("din", _query_and_keys, lambda: layers.DIN([32, 1], "sigmoid"), target=2.0)
 def _din(inputs, weights):
   queries, keys = inputs
   queries = tf.tile(queries[:, tf.newaxis], [1, STEPS, 1])

@@ -206,7 +206,7 @@ def _groups(batch: int) -> Any:
   return [features[:6], features[6:]]
 
 
-@case("group_int", _groups, layers.GroupInt)
+@case("group_int", _groups, layers.GroupInt, target=2.0)
 def _group_int(inputs, weights):
   return tf.concat([left * right for left in inputs[0] for right in inputs[1]], axis=1)
 

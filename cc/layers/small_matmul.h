@@ -77,9 +77,34 @@ MONOLITH_INLINE void MatMul(const LeftFactor& a, const Rows<const float>& b, int
   MatMulRows<kLanes, 1, kAdd>(a, b, row, rows, depth, columns, c);
 }
 
+// Four rows and four columns of it.
+MONOLITH_INLINE void TransposeBlock(const float* from, int64_t columns, float* to, int64_t stride) {
+  Floats<4> a, b, c, d;
+  Load<4>(from, &a);
+  Load<4>(from + columns, &b);
+  Load<4>(from + 2 * columns, &c);
+  Load<4>(from + 3 * columns, &d);
+  const Floats<4> ac_low = __builtin_shufflevector(a, c, 0, 4, 1, 5),
+                  ac_high = __builtin_shufflevector(a, c, 2, 6, 3, 7);
+  const Floats<4> bd_low = __builtin_shufflevector(b, d, 0, 4, 1, 5),
+                  bd_high = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+  Store<4>(__builtin_shufflevector(ac_low, bd_low, 0, 4, 1, 5), to);
+  Store<4>(__builtin_shufflevector(ac_low, bd_low, 2, 6, 3, 7), to + stride);
+  Store<4>(__builtin_shufflevector(ac_high, bd_high, 0, 4, 1, 5), to + 2 * stride);
+  Store<4>(__builtin_shufflevector(ac_high, bd_high, 2, 6, 3, 7), to + 3 * stride);
+}
+
 // to[j, i] = from[i, j]; from is [rows, columns] without gaps, rows of `to` are `stride` apart.
 inline void Transpose(const float* from, int64_t rows, int64_t columns, float* to, int64_t stride) {
-  for (int64_t i = 0; i < rows; ++i) {
+  int64_t i = 0;
+  for (; i + 4 <= rows; i += 4) {
+    int64_t j = 0;
+    for (; j + 4 <= columns; j += 4) TransposeBlock(from + i * columns + j, columns, to + j * stride + i, stride);
+    for (; j < columns; ++j) {
+      for (int64_t k = i; k < i + 4; ++k) to[j * stride + k] = from[k * columns + j];
+    }
+  }
+  for (; i < rows; ++i) {
     for (int64_t j = 0; j < columns; ++j) to[j * stride + i] = from[i * columns + j];
   }
 }

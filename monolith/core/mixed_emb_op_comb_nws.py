@@ -35,6 +35,8 @@ class TeacherEmbeddingTransform(tf.keras.layers.Layer):
   Input shape: float `[B, sum(teacher_embedding_sizes_list)]`.
   Output shape: float `[B, sum(max_choice_per_embedding)]`.
 
+  Each slot has the product of its two widths in weights, and as many products a row.
+
   Weights: teacher_embedding_transform_weight `[Σ size * max_choice, 1]`, slot after slot, each `[size, max_choice]` row
   by row; teacher_embedding_transform_bias `[Σ max_choice]`.
 
@@ -120,6 +122,9 @@ class MixedEmbedOpComb(tf.keras.layers.Layer):
   `[B, sum(teacher_embedding_sizes_list)]`.
   Output shape: like the embedding; with a teacher (masked embedding, loss, name of the transform), where the loss is
   a scalar, the mean squared difference between the teacher, brought to the student's width, and the masked embedding.
+
+  Tables and input are as wide as all choices of a slot together, so each further choice costs columns while it is
+  searched; choices far apart tell more.
 
   Weights: arch_embedding_weights `[number of choices of all slots]`, uniform in ±0.001, and those of the
   `TeacherEmbeddingTransform`.

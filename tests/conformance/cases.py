@@ -77,7 +77,6 @@ class LayerCase:
   no_input_gradient: bool
   free_names: bool
   skip: tuple[str, ...]
-  float32_only: bool
   slow: bool
 
 
@@ -127,7 +126,6 @@ def layer(
   no_input_gradient: bool = False,
   free_names: bool = False,
   skip: Sequence[str] = (),
-  float32_only: bool = False,
   slow: bool = False,
 ) -> None:
   """Puts one layer, in one setting, into the register.
@@ -145,14 +143,13 @@ def layer(
     free_names: names of weights differ between graphs and eager execution.
     skip: names of tests that this layer cannot be put to, as in layers_test.py without `test_`; a comment beside it
       says why.
-    float32_only: the layer refuses other dtypes.
     slow: its tests together take more than five seconds, and the class has another entry, so `-m "not slow"` leaves
       this one out.
   """
   LAYERS.append(
     LayerCase(
       id, build, _inputs(inputs), call, mixes_rows, random, tuple(no_gradient), no_input_gradient, free_names,
-      tuple(skip), float32_only, slow,
+      tuple(skip), slow,
     )
   )  # fmt: skip
 

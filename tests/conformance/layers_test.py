@@ -56,6 +56,22 @@ def _traced(case):
   return _TRACES[case.id]
 
 
+_EAGER = {}
+
+
+def _eager(case):
+  """Outputs, input gradients and weight gradients of the layer of `_traced`, computed once for all tests."""
+  if case.id not in _EAGER:
+    layer, weights, _ = _traced(case)
+    layer.set_weights(weights)
+    _EAGER[case.id] = runs.differentiate(case, layer, _inputs(case))
+  return _EAGER[case.id]
+
+
+def _present(*gradients):
+  return [tf.convert_to_tensor(g) for some in gradients for g in some if g is not None]
+
+
 # An unknown batch asks more of a layer, so the quick run leaves out the known one.
 @pytest.mark.parametrize(
   "unknown_batch", [pytest.param(False, marks=pytest.mark.slow, id="known"), pytest.param(True, id="unknown")]
@@ -63,8 +79,7 @@ def _traced(case):
 def test_graph_function_and_eager_agree(case, unknown_batch):
   """In outputs and gradients; and weights have the same names in a graph as eagerly, each its own."""
   layer, weights, function = _traced(case)
-  layer.set_weights(weights)
-  eager = runs.differentiate(case, layer, _inputs(case))
+  eager, *eager_gradients = _eager(case)
   layer.set_weights(weights)
   if not unknown_batch:
     function = tf.function(lambda inputs: runs.differentiate(case, layer, inputs))
@@ -74,19 +89,18 @@ def test_graph_function_and_eager_agree(case, unknown_batch):
   if not case.free_names:
     assert names == [w.name for w in layer.weights]
   if case.random:
-    assert [a.shape for a in runs.to_arrays(eager[0])] == [a.shape for a in outputs]
+    assert [a.shape for a in runs.to_arrays(eager)] == [a.shape for a in outputs]
     return
-  _close(traced[0], eager[0])
-  _close(outputs, eager[0])
-  present = [tf.convert_to_tensor(g) for g in (*eager[1], *eager[2]) if g is not None]
-  _close(gradients, present, atol=1e-4)
-  _close([tf.convert_to_tensor(g) for g in (*traced[1], *traced[2]) if g is not None], present, atol=1e-4)
+  _close(traced[0], eager)
+  _close(outputs, eager)
+  _close(gradients, _present(*eager_gradients), atol=1e-4)
+  _close(_present(*traced[1:]), _present(*eager_gradients), atol=1e-4)
 
 
 def test_batch_of_no_rows(case):
+  full = tf.nest.flatten(_eager(case)[0])
   layer, layer_weights, function = _traced(case)
   layer.set_weights(layer_weights)
-  full = tf.nest.flatten(_outputs(case, layer))
   outputs, inputs, weights = runs.differentiate(case, layer, _inputs(case, 0))
   for empty, some in zip(tf.nest.flatten(outputs), full, strict=True):
     assert empty.shape.rank == some.shape.rank
@@ -100,9 +114,8 @@ def test_batch_of_no_rows(case):
 
 
 def test_batch_of_one_row(case):
-  layer = runs.build(case)
-  weights = layer.get_weights()
-  full = tf.nest.flatten(_outputs(case, layer))
+  full = tf.nest.flatten(_eager(case)[0])
+  layer, weights, _ = _traced(case)
   layer.set_weights(weights)
   one = tf.nest.flatten(_outputs(case, layer, 1))
   batch = tf.nest.flatten(_inputs(case))[0].shape[0]
@@ -117,10 +130,7 @@ def test_batch_of_one_row(case):
 @pytest.mark.parametrize("policy, tolerance", [("mixed_bfloat16", 0.1), ("mixed_float16", 0.02), ("float64", 1e-4)])
 def test_dtype_policies(case, policy, tolerance):
   """Variables stay in float32 under a mixed policy, outputs have its compute dtype and are near those of float32."""
-  if case.float32_only:
-    pytest.skip("takes float32 only")
-  expected_layer = runs.build(case)
-  weights = expected_layer.get_weights()
+  weights = _traced(case)[1]
   with runs.policy(policy):
     layer = case.build()
     inputs = tf.nest.map_structure(
@@ -134,8 +144,7 @@ def test_dtype_policies(case, policy, tolerance):
   assert {t.dtype.name for t in tf.nest.flatten(outputs) if t.dtype.is_floating} == {layer.compute_dtype}
   assert _is_finite([g for g in gradients if g is not None])
   if not case.random:
-    expected_layer.set_weights(weights)
-    wanted = tf.nest.map_structure(lambda t: tf.cast(t, tf.float64), _outputs(case, expected_layer))
+    wanted = tf.nest.map_structure(lambda t: tf.cast(t, tf.float64), _eager(case)[0])
     _close(tf.nest.map_structure(lambda t: tf.cast(t, tf.float64), outputs), wanted, tolerance, tolerance)
 
 
@@ -225,8 +234,8 @@ def test_keras_model_round_trip(case, tmp_path):
 
 def test_every_weight_has_a_gradient(case):
   """Not 0, finite; and some input has one too."""
-  layer = runs.build(case)
-  _, inputs, weights = runs.differentiate(case, layer, _inputs(case))
+  layer, _, _ = _traced(case)
+  _, inputs, weights = _eager(case)
   for weight, gradient in zip(layer.trainable_weights, weights, strict=True):
     name = weight.name.removesuffix(":0")
     if name.endswith(case.no_gradient) and case.no_gradient:
@@ -280,14 +289,11 @@ def test_deep_copy(case):
 
 
 def test_output_shape_is_inferred(case):
-  """Where a layer infers its output's shape from one shape or a list of shapes, it is right."""
+  """What a layer infers of its output's shape, from one shape or a list of shapes, is right."""
   layer = runs.build(case)
   shapes = tf.nest.map_structure(lambda s: s.shape, cases.specs(case.inputs))
   outputs = _outputs(case, layer)
-  try:
-    inferred = layer.compute_output_shape(shapes)
-  except NotImplementedError:
-    pytest.skip("infers no shape")
+  inferred = layer.compute_output_shape(shapes)
   inferred = [tf.TensorShape(s) for s in inferred] if isinstance(inferred, list) else [tf.TensorShape(inferred)]
   for shape, output in zip(inferred, tf.nest.flatten(outputs), strict=True):
     assert shape.is_compatible_with(output.shape), f"infers {shape}, returns {output.shape}"

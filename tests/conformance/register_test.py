@@ -7,14 +7,19 @@ import pkgutil
 
 from conformance import cases
 from conformance import register
+import pytest
 
 from monolith import core
+from monolith.core import model as core_model
 from monolith.native_training import entry
 from monolith.native_training import layers
 from monolith.native_training import losses
 from monolith.native_training import optimizers
 from monolith.native_training.layers import advanced_activations
+from monolith.native_training.layers import mlp
+from monolith.native_training.losses import inbatch_auc_loss
 from monolith.native_training.losses import ltr_losses
+from monolith.native_training.optimizers import adamom
 
 import tensorflow as tf  # isort: skip
 
@@ -90,3 +95,34 @@ def test_skipped_tests_exist():
   names = {n.removeprefix("test_") for n, v in vars(layers_test).items() if inspect.isfunction(v)}
   for case in cases.LAYERS:
     assert set(case.skip) <= names
+
+
+# The register is told of what it misses.
+
+
+def _class(base, module):
+  return type("Forgotten", (base,), {"__module__": module.__name__})
+
+
+def _forgotten_loss(labels, logits):
+  return labels - logits
+
+
+@pytest.mark.parametrize(
+  "test, owner, name, value",
+  [
+    (test_no_layer_is_missing, mlp, "Forgotten", _class(tf.keras.layers.Layer, mlp)),
+    (test_no_layer_is_missing, core_model, "Forgotten", _class(tf.keras.layers.Layer, core_model)),
+    (test_no_loss_is_missing, inbatch_auc_loss, "forgotten_loss", _forgotten_loss),
+    (test_no_loss_is_missing, ltr_losses.RankingLossKey, "FORGOTTEN_LOSS", "forgotten_loss"),
+    (test_no_activation_is_missing, advanced_activations, "ALL_ACTIVATION_NAMES", {"relu", "forgotten"}),
+    (test_no_optimizer_is_missing, adamom, "Forgotten", _class(tf.compat.v1.train.Optimizer, adamom)),
+    (test_no_initializer_is_missing, entry, "Forgotten", _class(entry.Initializer, entry)),
+  ],
+  ids=["layer", "layer of core", "loss", "ranking loss", "activation", "optimizer", "initializer"],
+)
+def test_what_is_new_and_not_registered_fails(monkeypatch, test, owner, name, value):
+  test()
+  monkeypatch.setattr(owner, name, value, raising=False)
+  with pytest.raises(AssertionError, match=r"add \['[Ff]orgotten(_loss)?'\] to tests/conformance/register.py"):
+    test()

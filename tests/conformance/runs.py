@@ -79,9 +79,9 @@ def in_graph(case: cases.LayerCase, weights: list[np.ndarray], unknown_batch: bo
     wanted = [*floats, *layer.trainable_weights]
     gradients = [g for g in tf.gradients(weighted_sum(outputs), wanted) if g is not None]
     gradients = [tf.convert_to_tensor(g) for g in gradients]
-    session.run(tf.compat.v1.global_variables_initializer())
-    for variable, value in zip(layer.weights, weights, strict=True):
-      variable.load(value, session)
+    # In one run, as every further one would optimize the graph anew.
+    values = {v.initializer.inputs[1]: value for v, value in zip(layer.weights, weights, strict=True)}
+    session.run(tf.compat.v1.global_variables_initializer(), values)
     feeds = dict(zip(tf.nest.flatten(inputs), tf.nest.flatten(arrays), strict=True)) if unknown_batch else {}
     outputs, gradients = session.run([outputs, gradients], feeds)
     return outputs, gradients, [w.name for w in layer.weights]

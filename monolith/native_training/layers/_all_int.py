@@ -20,7 +20,8 @@ class AllInt(tf.keras.layers.Layer):
   Output shape: n features of width `cmp_dim`: `[B, n * cmp_dim]` ('concat'), `[B, n, cmp_dim]` ('stack') or a list of
   them (None).
 
-  Against all n² inner products it needs `cmp_dim / n` of the output; a small `cmp_dim` mixes more.
+  There is no paper of it; it is DLRM's cross (https://arxiv.org/abs/1906.00091) with fewer columns. Against all n²
+  inner products it needs `cmp_dim / n` of the output; a small `cmp_dim` mixes more.
 
   Weights: allint_kernel `[n, cmp_dim]`, allint_bias `[cmp_dim]`.
 

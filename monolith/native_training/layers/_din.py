@@ -17,24 +17,28 @@ from monolith.native_training.layers.mlp import MLP, activation_text
 _MODES = ("sum", "elementwise")
 
 
-def interaction_projection(queries: tf.Tensor, keys: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-  """Returns `[q, k, q - k, q * k] · kernel` for each query and each of its keys, without making the four parts.
+def interaction_projection(queries: tf.Tensor, keys: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+  """Returns `[q, k, q - k, q * k] · kernel + bias` for each query and each of its keys, without making the four parts.
 
-  With the kernel's rows in four parts Q, K, D and P it is `q (Q + D) + k (K - D + diag(q) P)`: the first term is the
-  same for all keys of a query, and the second is one product of the keys with a kernel that belongs to the query. So
-  no tensor of the size of the keys is made but the result, and the product with the keys is a quarter as wide.
+  With the kernel's rows in four parts Q, K, D and P it is `q (Q + D) + bias + k (K - D) + (q * k) P`. What does not
+  depend on the key is computed once a query, and the products with the keys are half as wide.
 
   Args:
-    queries: float `[B, H]`.
+    queries: float `[B, H]`, H known.
     keys: float `[B, T, H]`.
     kernel: float `[4 * H, units]`.
+    bias: float `[units]`.
 
   Returns:
     A tensor `[B, T, units]`.
   """
   of_query, of_key, of_difference, of_product = tf.split(kernel, 4, axis=0)
-  own_kernel = (of_key - of_difference) + queries[:, :, tf.newaxis] * of_product
-  return tf.matmul(keys, own_kernel) + tf.matmul(queries, of_query + of_difference)[:, tf.newaxis]
+  rows = [-1, queries.shape[1]]
+  of_keys = tf.matmul(tf.reshape(keys, rows), of_key - of_difference)
+  of_products = tf.matmul(tf.reshape(queries[:, tf.newaxis] * keys, rows), of_product)
+  shape = tf.concat([tf.shape(keys)[:2], [kernel.shape[1]]], axis=0)
+  own = tf.nn.bias_add(tf.matmul(queries, of_query + of_difference), bias)
+  return tf.reshape(of_keys + of_products, shape) + own[:, tf.newaxis]
 
 
 def _mask_of_keys(mask: Any) -> tf.Tensor | None:
@@ -141,9 +145,9 @@ class DIN(tf.keras.layers.Layer):
   def _scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
     """Returns what the tower makes of every key, `[B, T]`."""
     first, *rest = self.dense_tower._stacked_layers
-    outputs = interaction_projection(queries, keys, tf.cast(first.kernel, keys.dtype))
+    kernel, bias = (tf.cast(weight, keys.dtype) for weight in (first.kernel, first.bias))
     # Keys as rows: an activation's weights then are those of its units, the same for all T.
-    outputs = tf.nn.bias_add(tf.reshape(outputs, [-1, first.units]), tf.cast(first.bias, keys.dtype))
+    outputs = tf.reshape(interaction_projection(queries, keys, kernel, bias), [-1, first.units])
     for layer in rest:
       outputs = layer(outputs)
     scores = tf.ensure_shape(tf.reshape(outputs, tf.shape(keys)[:2]), keys.shape[:2])

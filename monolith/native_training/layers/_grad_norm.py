@@ -45,11 +45,19 @@ def _norm(owner: str, name: str, gradients: Sequence[Any]) -> tf.Tensor:
 class GradNorm(tf.keras.layers.Layer):
   """Balances losses by the gradients that they send into what they share.
 
-  A simpler GradNorm than the paper's (https://arxiv.org/abs/1711.02257): the weights are a softmax of learned numbers,
-  hence positive with the sum 1, and the norms are to be equal, not adapted to how fast each task learns.
+  A simpler GradNorm than the paper's (Chen et al., 2018, https://arxiv.org/abs/1711.02257, equation 2): the weights are
+  a softmax of learned numbers, hence positive with the sum 1, and the norms are to be equal, not adapted to how fast
+  each task learns; see `imbalance`.
+
+  Input shape: n scalars, the losses, with the gradients of each by what they share, tensors of any shape, or the tape
+  and the shared tensors to take them from.
+  Output shape: two scalars.
 
   The call gives two losses: the first trains only the weights, towards equal `weight * norm of gradient`; the second is
   the weighed sum of the losses, and trains all but the weights. The author of a model adds both.
+
+  The gradients of n losses by what they share cost n passes back through what lies between, so share a late, small
+  tensor.
 
   Weights: grad_norm_weights `[n]` (zeros: all losses weigh 1/n at first).
 

@@ -23,6 +23,8 @@ class LayerNorm(tf.keras.layers.Layer):
 
   Input and output are float `[..., D]`, D known.
 
+  It costs two passes over a row and 2 * D weights, and mixes no rows, whatever the batch.
+
   Weights: beta `[D]` (zeros), gamma `[D]`.
 
   >>> LayerNorm(None)(tf.constant([[1.0, 3.0]])).numpy().round(3).tolist()

@@ -91,6 +91,8 @@ class MMoE(tf.keras.layers.Layer):
   asks for even use of the experts is in `losses`; the model's author adds it. All experts are computed in any case, so
   top-k saves no time: it makes experts differ. Under a mixed policy gates and their loss are computed in float32.
 
+  Time and weights grow with the number of experts, hardly with the tasks, which add a gate each.
+
   Input is float `[B, in]`, for experts and gates, or a pair of `[B, in]` for the experts and `[B, gate_in]` for the
   gates. The output is a list of num_tasks tensors `[B, D]`, where D is the last width of the experts.
 

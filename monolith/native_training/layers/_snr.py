@@ -63,8 +63,12 @@ class SNR(tf.keras.layers.Layer):
   """Sub-network routing (https://doi.org/10.1609/aaai.v33i01.3301216).
 
   Every output is a sum over all inputs, each through a gate of its route: `output_j = sum over i of z_ij (x_i W_ij)` in
-  type 'trans' and `sum of z_ij x_i` in type 'aver'. Gates are hard concrete variables, which training can close (0) or
-  open (1) for good. A route has one gate for the whole batch.
+  type 'trans' and `sum of z_ij x_i` in type 'aver'. Gates are hard concrete variables (Louizos et al., 2018,
+  https://arxiv.org/abs/1712.01312, section 2.2), which training can close (0) or open (1) for good. A route has one
+  gate for the whole batch.
+
+  Routes, and with them the products and weights of 'trans', are as many as inputs times outputs; what a closed gate
+  leaves out is computed all the same.
 
   Input is a list of float tensors `[B, d_in]`, or one; the output is a list of num_out_subnet tensors
   `[B, out_subnet_dim]`.

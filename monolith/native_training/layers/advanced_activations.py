@@ -3,6 +3,8 @@
 
 Keras' own activation layers are used where there are any. `get` turns what a model author may write (a name, a layer, a
 function, a saved config) into a layer; `serialize` and `deserialize` carry a layer through a config as one string.
+Each takes a float tensor of any shape and returns one of the same shape and dtype; `Softmax` is over the last axis.
+None but `PReLU`, with an alpha an element of a row, has weights.
 """
 
 from __future__ import annotations

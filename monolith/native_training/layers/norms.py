@@ -50,7 +50,8 @@ class BatchNorm(tf.keras.layers.Layer):
     momentum: share of the old statistics that is kept at each step.
     center: add beta_offset.
     scale: multiply by gamma_scale.
-    moving_mean_initializer: a number, or a Keras initializer. The same holds for the next three.
+    moving_mean_initializer, moving_variance_initializer, beta_initializer, gamma_initializer: a number, or a Keras
+      initializer.
     regularizer: a Keras regularizer of beta_offset and gamma_scale.
     training_use_global_dist: blend moving and batch statistics in training.
     global_dist_momentum: the share of the moving ones then.

@@ -36,6 +36,10 @@ class _LambdaWeight(abc.ABC):
     """Returns the weight of each item, `[batch, list]`; the label unless a subclass says otherwise."""
     return tf.convert_to_tensor(sorted_labels)
 
+  def valid_pair_weights(self, sorted_labels: tf.Tensor) -> Any:
+    """`pair_weights` for who leaves out pairs with an invalid item: theirs may be anything finite."""
+    return self.pair_weights(sorted_labels)
+
 
 class IdentityLambdaWeight(_LambdaWeight):
   """Weighs all pairs alike."""
@@ -83,8 +87,17 @@ class DCGLambdaWeight(_LambdaWeight):
 
   def pair_weights(self, sorted_labels: Any) -> tf.Tensor:
     pairs, labels = self._get_valid_pairs_and_clean_labels(sorted_labels)
+    weights = self._all_pair_weights(labels)
+    return weights * tf.cast(pairs, weights.dtype)
+
+  def valid_pair_weights(self, sorted_labels: tf.Tensor) -> Any:
+    if type(self).pair_weights is not DCGLambdaWeight.pair_weights:
+      return self.pair_weights(sorted_labels)
+    return self._all_pair_weights(tf.maximum(sorted_labels, tf.zeros_like(sorted_labels)))
+
+  def _all_pair_weights(self, labels: tf.Tensor) -> tf.Tensor:
     gain = self._gain(labels)
-    pair_gain = tf.abs(gain[:, :, tf.newaxis] - gain[:, tf.newaxis, :]) * tf.cast(pairs, gain.dtype)
+    pair_gain = tf.abs(gain[:, :, tf.newaxis] - gain[:, tf.newaxis, :])
     ranks = utils.ranks_of(labels)
     topn = tf.cast(tf.shape(labels)[1] if self._topn is None else self._topn, ranks.dtype)
     discount = (1.0 - self._smooth_fraction) * self._relative_discount(ranks, topn)

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from monolith.native_training.losses import _list_ops
 from monolith.native_training.losses import _ranking_utils as utils
 from monolith.native_training.losses._lambda_weights import _LambdaWeight
 
@@ -22,12 +23,7 @@ def as_lists(labels: Any, logits: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]
   Raises:
     ValueError: not of rank 2, or of two shapes.
   """
-  logits = tf.convert_to_tensor(logits)
-  logits = tf.cast(logits, tf.float64 if logits.dtype == tf.float64 else tf.float32)
-  labels = tf.cast(labels, logits.dtype)
-  utils.require_lists("logits", logits)
-  if not labels.shape.is_compatible_with(logits.shape):
-    raise ValueError(f"labels are {labels.shape} but logits {logits.shape}; both are [batch, list].")
+  labels, logits = _list_ops.float_lists(labels, logits)
   is_valid = utils.label_valid_fn(labels)
   zeros = tf.zeros_like(logits)
   return tf.where(is_valid, labels, zeros), tf.where(is_valid, logits, zeros), is_valid
@@ -67,16 +63,17 @@ def _pairwise_comparison(
     else the difference of the labels, 0 where an item is invalid or i's label is not larger. float `[batch, list,
     list]` each; weights have no gradient.
   """
-  label_differences = sorted_labels[:, :, tf.newaxis] - sorted_labels[:, tf.newaxis, :]
   logit_differences = sorted_logits[:, :, tf.newaxis] - sorted_logits[:, tf.newaxis, :]
+  # Nothing is better than an invalid item, and an invalid item better than nothing, as its label is negative.
   is_valid = utils.label_valid_fn(sorted_labels)
-  counts = (label_differences > 0) & is_valid[:, :, tf.newaxis] & is_valid[:, tf.newaxis, :]
+  worse = tf.where(is_valid, sorted_labels, tf.fill(tf.shape(sorted_labels), sorted_labels.dtype.max))
+  counts = sorted_labels[:, :, tf.newaxis] > worse[:, tf.newaxis, :]
   pair_labels = tf.cast(counts, sorted_logits.dtype)
   weights = pair_labels * sorted_weights[:, :, tf.newaxis]
   if lambda_weight is not None:
-    weights *= tf.cast(lambda_weight.pair_weights(sorted_labels), weights.dtype)
+    weights *= tf.cast(lambda_weight.valid_pair_weights(sorted_labels), weights.dtype)
   else:
-    weights *= tf.abs(label_differences)
+    weights *= tf.abs(sorted_labels[:, :, tf.newaxis] - sorted_labels[:, tf.newaxis, :])
   return pair_labels, logit_differences, tf.stop_gradient(weights)
 
 
@@ -100,11 +97,29 @@ def _pairwise_loss(
     lambda_scale: multiply lambda weights by the list size, against their shrinking with it.
     reduction: one of `tf.compat.v1.losses.Reduction`.
   """
-  lists = _sort_and_normalize(labels, logits, weights)
-  _, differences, pair_weights = _pairwise_comparison(*lists, lambda_weight)
+  sorted_labels, sorted_logits, sorted_weights = _sort_and_normalize(labels, logits, weights)
   if lambda_weight is not None and lambda_scale:
-    pair_weights *= tf.cast(tf.shape(differences)[1], pair_weights.dtype)
-  return tf.compat.v1.losses.compute_weighted_loss(loss_fn(differences), weights=pair_weights, reduction=reduction)
+    sorted_weights *= tf.cast(tf.shape(sorted_weights)[1], sorted_weights.dtype)
+  _, differences, pair_weights = _pairwise_comparison(sorted_labels, sorted_logits, sorted_weights, lambda_weight)
+  return _list_ops.reduce_loss(loss_fn(differences), pair_weights, reduction)
+
+
+def _by_name(
+  name: str,
+  loss_fn: Callable[[tf.Tensor], tf.Tensor],
+  labels: Any,
+  logits: Any,
+  weights: Any,
+  lambda_weight: _LambdaWeight | None,
+  lambda_scale: bool,
+  reduction: str,
+) -> tf.Tensor:
+  """Without a lambda weight nothing depends on ranks, and the op for it stores no pair."""
+  with tf.name_scope(name):
+    if lambda_weight is not None:
+      return _pairwise_loss(loss_fn, labels, logits, weights, lambda_weight, lambda_scale, reduction)
+    labels, logits = _list_ops.float_lists(labels, logits)
+    return _list_ops.list_loss(name, labels, logits, _list_ops.weights_of_items(weights, labels), reduction)
 
 
 def _pairwise_hinge_loss(
@@ -116,10 +131,8 @@ def _pairwise_hinge_loss(
   reduction: str = _BY_NONZERO_WEIGHTS,
 ) -> tf.Tensor:
   """`max(0, 1 - (s_i - s_j))`; see `_pairwise_loss`."""
-  with tf.name_scope("pairwise_hinge_loss"):
-    return _pairwise_loss(
-      lambda d: tf.nn.relu(1.0 - d), labels, logits, weights, lambda_weight, lambda_scale, reduction
-    )
+  hinge = lambda d: tf.nn.relu(1.0 - d)  # noqa: E731
+  return _by_name("pairwise_hinge_loss", hinge, labels, logits, weights, lambda_weight, lambda_scale, reduction)
 
 
 def _pairwise_logistic_loss(
@@ -131,9 +144,9 @@ def _pairwise_logistic_loss(
   reduction: str = _BY_NONZERO_WEIGHTS,
 ) -> tf.Tensor:
   """`ln(1 + e^-(s_i - s_j))`, RankNet's (Burges et al., ICML 2005); see `_pairwise_loss`."""
-  with tf.name_scope("pairwise_logistic_loss"):
-    # Spelled with an absolute value, the same function has no gradient where scores are equal, as they first are.
-    return _pairwise_loss(lambda d: tf.nn.softplus(-d), labels, logits, weights, lambda_weight, lambda_scale, reduction)
+  # Spelled with an absolute value, the same function has no gradient where scores are equal, as they first are.
+  logistic = lambda d: tf.nn.softplus(-d)  # noqa: E731
+  return _by_name("pairwise_logistic_loss", logistic, labels, logits, weights, lambda_weight, lambda_scale, reduction)
 
 
 def _pairwise_soft_zero_one_loss(
@@ -144,7 +157,5 @@ def _pairwise_soft_zero_one_loss(
   reduction: str = _BY_NONZERO_WEIGHTS,
 ) -> tf.Tensor:
   """`1 - sigmoid(s_i - s_j)`, near 1 for a pair in the wrong order; see `_pairwise_loss`."""
-  with tf.name_scope("pairwise_soft_zero_one_loss"):
-    return _pairwise_loss(
-      lambda d: tf.sigmoid(-d), labels, logits, weights, lambda_weight, lambda_scale=True, reduction=reduction
-    )
+  zero_one = lambda d: tf.sigmoid(-d)  # noqa: E731
+  return _by_name("pairwise_soft_zero_one_loss", zero_one, labels, logits, weights, lambda_weight, True, reduction)

@@ -7,6 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+# Products of vectors of length 1 are in [-1, 1], so that from here on e^(-2 / temperature) is far from 0 in float32.
+_LEAST_BOUNDED_TEMPERATURE = 0.03
+
 
 def batch_softmax_loss(
   query: Any, item: Any, item_step_interval: Any, r: Any, normalize: bool = True, temperature: float = 1.0
@@ -50,10 +53,18 @@ def batch_softmax_loss(
     query, item = tf.math.l2_normalize(query, axis=1), tf.math.l2_normalize(item, axis=1)
   # Subtracted, since TensorFlow's graph optimizer fuses a sum with the product, and the fused op ends the process where
   # there are no rows.
-  frequency = 1.0 / tf.maximum(interval, 1.0)
-  exponents = tf.matmul(query, item, transpose_b=True) / temperature - tf.math.log(frequency)
-  log_shares = tf.linalg.diag_part(exponents) - tf.reduce_logsumexp(exponents, axis=1)
-  return -tf.reduce_sum(r * log_shares)
+  log_frequency = -tf.math.log(tf.maximum(interval, 1.0))
+  similarity = tf.matmul(query, item, transpose_b=True) / temperature
+  if normalize and temperature >= _LEAST_BOUNDED_TEMPERATURE:
+    # No exponent exceeds this, and that of the rarest item is near it in every row: there is no need to look for the
+    # largest.
+    bound = 1.0 / temperature - tf.stop_gradient(tf.reduce_min(log_frequency))
+    exponents = similarity - (log_frequency + bound)
+    log_sums = tf.math.log(tf.reduce_sum(tf.exp(exponents), axis=1))
+  else:
+    exponents = similarity - log_frequency
+    log_sums = tf.reduce_logsumexp(exponents, axis=1)
+  return -tf.reduce_sum(r * (tf.linalg.diag_part(exponents) - log_sums))
 
 
 def _check_shapes(query: tf.Tensor, item: tf.Tensor, interval: tf.Tensor, r: tf.Tensor) -> None:

@@ -7,6 +7,11 @@
 Labels and logits are `[batch, list]`: lists of the same length, filled up with items of a negative label, which take no
 part. `get_batch_idx_size` makes lists of the rows of a batch. The definitions are those of TensorFlow Ranking
 (https://arxiv.org/abs/1812.00073).
+
+Logits get gradients; labels and weights are data and get none. Without a lambda weight, a loss is one op that goes
+through the lists once: memory grows with the items, not with their pairs, a result has the same bits for any number of
+threads, and there is no second derivative (LookupError). Pairwise losses with a lambda weight sort by score and take
+memory for `[batch, list, list]`.
 """
 
 from __future__ import annotations

@@ -107,10 +107,11 @@ def test_din_attention_is_published(wave):
 
 
 def test_din_split_product_is_the_product():
-  q, k, kernel = _random([(3, 8), (3, 5, 8), (32, 7)])
+  q, k, kernel, bias = _random([(3, 8), (3, 5, 8), (32, 7), (7,)])
   tiled = np.repeat(q[:, None], 5, 1)
-  expected = np.concatenate([tiled, k, tiled - k, tiled * k], -1) @ kernel
-  np.testing.assert_allclose(_din.interaction_projection(q, k, tf.constant(kernel)), expected, atol=1e-5)
+  expected = np.concatenate([tiled, k, tiled - k, tiled * k], -1) @ kernel + bias
+  found = _din.interaction_projection(q, k, tf.constant(kernel), tf.constant(bias))
+  np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,19 @@ def test_large_similarities_stay_finite():
   assert np.isfinite(tape.gradient(loss, towers)).all()
 
 
+@pytest.mark.parametrize("temperature", [0.005, 0.029, 0.03, 0.5])
+@pytest.mark.parametrize("rarest", [1.0, 1e6, 1e30])
+def test_far_items_and_rare_ones_keep_their_digits(temperature, rarest):
+  """Whether exponents have a bound that needs no search, or not: here all other items point away from each query."""
+  query, item = np.eye(4, dtype=np.float32), -np.ones((4, 4), np.float32)
+  item[0] = [1, 0, 0, 0]
+  arrays = [query, item, np.array([1, 2, 3, rarest], np.float32), np.ones(4, np.float32)]
+  value, gradients = loss_runs.run("eager", lambda *a: batch_softmax_loss(*a, temperature=temperature), arrays, [0, 1])
+  wide = [a.astype(np.float64) for a in arrays]
+  np.testing.assert_allclose(value, _twin(*wide, temperature=temperature), rtol=1e-5)
+  assert all(np.isfinite(g).all() for g in gradients)
+
+
 def test_zero_vectors_and_no_rows():
   zeros = tf.zeros([2, 3])
   with tf.GradientTape() as tape:

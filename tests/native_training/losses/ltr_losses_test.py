@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ranking losses: published numbers, twins from the published formulas, extremes, and what is refused."""
 
+import functools
 import re
 import derivatives
 import loss_runs
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from monolith.native_training.losses import ltr_losses
+from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import tensorflow as tf  # isort: skip
 
@@ -141,6 +143,19 @@ def test_reductions(reduction, expected):
   np.testing.assert_allclose(value, expected(losses, weights), rtol=1e-5)
 
 
+@pytest.mark.parametrize("reduction", [r for r in _REDUCTION.all() if r != _REDUCTION.NONE])
+@pytest.mark.parametrize("lambda_weight", [None, ltr_losses.IdentityLambdaWeight()], ids=["op", "lambda"])
+def test_reductions_of_pairs(reduction, lambda_weight):
+  """The op reduces as TensorFlow does, and so do pairs with a lambda weight."""
+  settings = {"lambda_weight": lambda_weight, "reduction": reduction}
+  value, _ = _run("eager", "pairwise_hinge_loss", _WIDE_LABELS, _WIDE_LOGITS, _WIDE_ITEM_WEIGHTS, **settings)
+  lists = ltr_losses._sort_and_normalize(_WIDE_LABELS, _WIDE_LOGITS, _WIDE_ITEM_WEIGHTS)
+  _, differences, weights = ltr_losses._pairwise_comparison(*lists, lambda_weight)
+  scale = 1.0 if lambda_weight is None else 5.0
+  wanted = tf.compat.v1.losses.compute_weighted_loss(tf.nn.relu(1 - differences), weights * scale, reduction=reduction)
+  np.testing.assert_allclose(value, wanted, rtol=1e-5)
+
+
 # Extremes.
 
 _NAN = float("nan")
@@ -223,6 +238,112 @@ def test_ties_of_list_mle_follow_the_seed():
 
   assert values(1) == values(1) and len(set(values(1))) > 1
   assert values(1) != values(2)
+
+
+# The ops.
+
+
+@pytest.mark.parametrize("case", _CASES)
+def test_float64_is_computed_in_float64(case):
+  key, settings, twin = _CASES[case]
+  labels, logits = tf.constant(_DISTINCT_LABELS, tf.float64), tf.constant(_WIDE_LOGITS, tf.float64)
+  value = ltr_losses.make_loss_fn(key, **settings)(labels, logits)
+  wanted = twins.reduce_nonzero(*twin(labels.numpy(), logits.numpy(), 1.0))
+  np.testing.assert_allclose(value, wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("key", _KEYS)
+def test_losses_are_collected_in_a_graph(key):
+  with tf.Graph().as_default():
+    loss = ltr_losses.make_loss_fn(key)(_DISTINCT_LABELS, _WIDE_LOGITS)
+    (found,) = tf.compat.v1.losses.get_losses()
+    with tf.compat.v1.Session() as session:
+      np.testing.assert_allclose(*session.run([loss, found]))
+
+
+@pytest.mark.parametrize("key", _KEYS)
+def test_second_derivatives_are_refused(key):
+  """There is none, and a wrong number would not be noticed."""
+  logits = tf.constant(_WIDE_LOGITS)
+  with tf.GradientTape() as outer, tf.GradientTape() as inner:
+    outer.watch(logits)
+    inner.watch(logits)
+    gradient = inner.gradient(ltr_losses.make_loss_fn(key)(_DISTINCT_LABELS, logits), logits)
+  with pytest.raises(LookupError, match="LossGrad"):
+    outer.gradient(gradient, logits)
+
+
+@pytest.mark.parametrize("key", _KEYS)
+def test_bits_repeat_whatever_the_number_of_threads(key):
+  generator = np.random.default_rng(4)
+  labels, scores = generator.integers(-1, 4, (900, 12)).astype(np.float32), generator.normal(size=(900, 12))
+  results = []
+  for threads in (1, 2, 5):
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, use_per_session_threads=True)
+    with tf.Graph().as_default(), tf.compat.v1.Session(config=config) as session:
+      tf.compat.v1.set_random_seed(3)
+      logits = tf.constant(scores, tf.float32)
+      loss = ltr_losses.make_loss_fn(key, seed=1)(labels, logits)
+      results.append(session.run([loss, *tf.gradients(loss, logits)]))
+  for value, gradient in results[1:]:
+    assert value == results[0][0]
+    np.testing.assert_array_equal(gradient, results[0][1])
+
+
+@pytest.mark.parametrize("key", ["pairwise_hinge_loss", "softmax_loss", "mean_squared_loss"])
+@pytest.mark.parametrize("weights", [2.0, [[2.0]], [1.0, 2, 3], [[1.0, 2, 3]], [[1.0], [2]], _ITEM_WEIGHTS], ids=str)
+def test_item_weights_broadcast(key, weights):
+  value, gradient = _run("eager", key, weights=weights)
+  full, full_gradient = _run("eager", key, weights=np.broadcast_to(np.asarray(weights, np.float32), (2, 3)))
+  np.testing.assert_allclose(value, full, rtol=1e-6)
+  np.testing.assert_allclose(gradient, full_gradient, rtol=1e-6)
+
+
+@pytest.mark.parametrize("key, value", [("mean_squared_loss", [[1.0], [2.0]]), ("approx_ndcg_loss", [1.0, 2.0])])
+def test_weights_of_unknown_rank(key, value):
+  wanted, _ = _run("eager", key, weights=np.reshape(value, [2, 1]))
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    weights = tf.compat.v1.placeholder(tf.float32)
+    loss = ltr_losses.make_loss_fn(key, weights_feature_name="w")(_LABELS, _LOGITS, {"w": weights})
+    np.testing.assert_allclose(session.run(loss, {weights: value}), wanted, rtol=1e-6)
+
+
+def test_shapes_that_do_not_fit_the_ops():
+  loss = functools.partial(gen_monolith_ops.ranking_loss, loss_name="softmax_loss", reduction=_REDUCTION.SUM)
+  with pytest.raises(tf.errors.InvalidArgumentError, match=r"labels has shape \[3\]; pass a matrix"):
+    loss(_LABELS[0], _LOGITS, [[1.0]])
+  with pytest.raises(tf.errors.InvalidArgumentError, match=r"logits has shape \[1,3\]; it must be \[2,3\]"):
+    loss(_LABELS, _LOGITS[:1], [[1.0]])
+  for weights in (1.0, [[1.0, 2.0]], [[1.0]] * 3):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="weights has shape .* 1 or all of their lists and items"):
+      loss(_LABELS, _LOGITS, weights)
+  draws = functools.partial(gen_monolith_ops.list_mle_loss, _LABELS, _LOGITS, [[1.0]], reduction=_REDUCTION.SUM)
+  with pytest.raises(tf.errors.InvalidArgumentError, match=r"ties has shape \[2,1\]; it must be \[2,3\]"):
+    draws(ties=_LOGITS[:, :1], rank_weights=[[1.0]])
+  with pytest.raises(tf.errors.InvalidArgumentError, match="rank_weights has shape .* 1 or all"):
+    draws(ties=_LOGITS, rank_weights=[[1.0, 2.0]])
+  gradient = functools.partial(gen_monolith_ops.ranking_loss_grad, loss_name="softmax_loss")
+  with pytest.raises(tf.errors.InvalidArgumentError, match=r"divisor has shape \[1\]; pass a scalar"):
+    gradient(_LABELS, _LOGITS, [[1.0]], divisor=[1.0], grad=1.0)
+
+
+def test_shapes_of_the_ops_are_inferred():
+  with tf.Graph().as_default():
+    lists, weights = tf.compat.v1.placeholder(tf.float32, [None, 3]), tf.ones([1, 1])
+    loss, divisor = gen_monolith_ops.ranking_loss(lists, lists, weights, "softmax_loss", _REDUCTION.SUM)
+    assert loss.shape == divisor.shape == ()
+    gradient = gen_monolith_ops.ranking_loss_grad(lists, lists, weights, 1.0, 1.0, "softmax_loss")
+    assert gradient.shape.as_list() == [None, 3]
+    gradient = gen_monolith_ops.list_mle_loss_grad(lists, lists, weights, lists, weights, 1.0, 1.0)
+    assert gradient.shape.as_list() == [None, 3]
+    with pytest.raises(ValueError, match="must be rank 2"):
+      gen_monolith_ops.ranking_loss(lists[0], lists, weights, "softmax_loss", _REDUCTION.SUM)
+    with pytest.raises(ValueError, match="give it 1 or all of their lists and items"):
+      gen_monolith_ops.ranking_loss(lists, lists, tf.ones([1, 2]), "softmax_loss", _REDUCTION.SUM)
+    with pytest.raises(ValueError, match="must be equal"):
+      gen_monolith_ops.list_mle_loss(lists, lists, weights, tf.ones([2, 4]), weights, _REDUCTION.SUM)
+    with pytest.raises(ValueError, match="must be rank 0"):
+      gen_monolith_ops.list_mle_loss_grad(lists, lists, weights, lists, weights, [1.0], 1.0)
 
 
 # Parts.
@@ -321,6 +442,16 @@ def test_lambda_weights():
   change = np.abs(gain[:, None] - gain) * np.abs(discount[:, None] - discount) / (gain * discount).sum()
   change[3] = change[:, 3] = 0
   np.testing.assert_allclose(ndcg[0], change, rtol=1e-5)
+
+
+def test_a_subclass_may_weigh_pairs_of_its_own():
+  class Doubled(ltr_losses.DCGLambdaWeight):
+    def pair_weights(self, sorted_labels):
+      return 2.0 * super().pair_weights(sorted_labels)
+
+  plain, _ = _run("eager", "pairwise_logistic_loss", lambda_weight=ltr_losses.DCGLambdaWeight())
+  doubled, _ = _run("eager", "pairwise_logistic_loss", lambda_weight=Doubled())
+  np.testing.assert_allclose(doubled, 2 * plain, rtol=1e-6)
 
 
 # Arguments.
