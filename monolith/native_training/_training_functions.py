@@ -215,6 +215,7 @@ class _ModelBuilder:
       self._hooks.append(prefetch_queue.EnqueueHook(queue))
       # The loop counts samples; counting those of the input would take batches away from the queue.
       progress_hook.set_samples_per_step(samples_in(fids))
+    self._async_function_mgr.start_after(next(iter(fids.values())).values)
     factory = (CombinedFeatureFactory if combined else TableFeatureFactory)(
       tables,
       fids,
@@ -238,6 +239,7 @@ class _ModelBuilder:
     if queue is not None:
       self._hooks.append(prefetch_queue.EnqueueHook(queue))
     progress_hook.set_samples_per_step(lookup.batch_size)
+    self._async_function_mgr.start_after(lookup.batch_size)
     factory = lookup.factory(self._async_function_mgr, self._config.enable_embedding_postpush, get_req_time(dense))
     return self._with_hooks(self._call_model_fn(factory, dense, labels), filters)
 

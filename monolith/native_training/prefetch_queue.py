@@ -35,13 +35,20 @@ class _FIFOQueue:
     dense_list: the tensors of one element.
     capacity: elements it holds.
     queue_name: name of the ops.
+    after: what there must be before an element is taken out.
 
   Raises:
     ValueError: dense_list is None or empty.
     TypeError: it is not a list.
   """
 
-  def __init__(self, dense_list: List[tf.Tensor], capacity: int = 2, queue_name: str = "prefetch_queue"):
+  def __init__(
+    self,
+    dense_list: List[tf.Tensor],
+    capacity: int = 2,
+    queue_name: str = "prefetch_queue",
+    after: Sequence[tf.Tensor] = (),
+  ):
     if dense_list is None:
       raise ValueError(f"queue {queue_name!r}: dense_list is None; give the tensors to queue.")
     if not isinstance(dense_list, list):
@@ -56,7 +63,9 @@ class _FIFOQueue:
       self.size_op = self._queue.size()
       self.close_op = self._queue.close()
       self.cancel_op = self._queue.close(cancel_pending_enqueues=True)
-      dequeued = self._queue.dequeue()
+      # Identities, since feeding a tensor takes away the edges that carry its value and no others.
+      with tf.control_dependencies([tf.identity(tensor) for tensor in after]):
+        dequeued = self._queue.dequeue()
       self.discard_op = tf.group(dequeued)
     self._dequeued = dequeued if isinstance(dequeued, list) else [dequeued]
     for tensor, shape in zip(self._dequeued, self._shapes, strict=True):
@@ -157,11 +166,13 @@ class AsyncPushHook(tf.compat.v1.train.SessionRunHook):
   Args:
     queue: holds the arguments of at most one call.
     ops: the body, built on the dequeued arguments.
+    gate: what the body waits for in a step, and need not wait for outside of one.
   """
 
-  def __init__(self, queue: _FIFOQueue, ops: Any):
+  def __init__(self, queue: _FIFOQueue, ops: Any, gate: Optional[tf.Tensor] = None):
     self._queue = queue
     self._ops = ops
+    self._gate = gate
     self._primed = False
 
   def after_create_session(self, session, coord) -> None:
@@ -180,7 +191,7 @@ class AsyncPushHook(tf.compat.v1.train.SessionRunHook):
   def flush(self, session: tf.compat.v1.Session) -> None:
     """Runs the bodies of all queued calls now, as before a checkpoint."""
     while session.run(self._queue.size_op) > 0:
-      session.run(self._ops)
+      session.run(self._ops, feed_dict={} if self._gate is None else {self._gate: 0})
     # The next step queues a call again; its body must not run before the step after.
     self._primed = False
 
@@ -198,6 +209,15 @@ class AsyncFunctionMgr:
   def __init__(self, is_async: bool = True):
     self._is_async = is_async
     self._hooks: List[AsyncPushHook] = []
+    self._gate: Optional[tf.Tensor] = None
+
+  def start_after(self, tensor: tf.Tensor) -> None:
+    """Lets the bodies of functions that are added from now on start once a step has `tensor`, part of its input.
+
+    A step that finds the input at its end fails, and must not have taken the arguments of a body that fails with it.
+    """
+    with tf.control_dependencies([tensor]):
+      self._gate = tf.compat.v1.placeholder_with_default(tf.identity(0), [], name="input_is_there")
 
   @property
   def hooks(self) -> List[AsyncPushHook]:
@@ -236,12 +256,13 @@ class AsyncFunctionMgr:
       return target(*args, **kwargs)
     nested = NestedTensors((args, kwargs))
     # The constant keeps the element non-empty when no argument is a tensor.
-    queue = _FIFOQueue([*nested.get_tensors(), tf.constant(0)], capacity=1, queue_name=queue_name)
+    gate = self._gate
+    queue = _FIFOQueue([*nested.get_tensors(), tf.constant(0)], 1, queue_name, after=() if gate is None else (gate,))
     with tf.init_scope():
       queued_args, queued_kwargs = nested.get_nested_result(queue.dequeue()[:-1])
       # Without a tensor argument nothing else would make the body wait for its turn.
       with tf.control_dependencies(queue.dequeue()[-1:]):
         body = tf.group(target(*queued_args, **queued_kwargs))
     utils.check_ops_dependence(queue.enqueue_op.name, body.name)
-    self._hooks.append(AsyncPushHook(queue, body))
+    self._hooks.append(AsyncPushHook(queue, body, gate))
     return queue.enqueue_op

@@ -124,6 +124,23 @@ class TestAsyncFunctions:
       manager.flush(raw)
       assert raw.run(x) == 5
 
+  def test_a_step_without_input_leaves_the_call_to_the_flush(self):
+    manager = prefetch_queue.AsyncFunctionMgr()
+    x = _counter()
+    batch = tf.compat.v1.data.make_one_shot_iterator(tf.data.Dataset.range(2)).get_next()
+    manager.start_after(batch)
+    op = manager.add_async_function(lambda amount: x.assign_add(amount), (tf.cast(batch, tf.int32) + 1,))
+    (hook,) = manager.hooks
+    with tf.compat.v1.train.SingularMonitoredSession(hooks=manager.hooks) as session:
+      raw = session.raw_session()
+      session.run(op)
+      session.run(op)
+      with pytest.raises(tf.errors.OutOfRangeError):
+        raw.run([op, hook._ops])
+      assert raw.run([x, hook._queue.size_op]) == [1, 1]
+      manager.flush(raw)
+      assert raw.run(x) == 3
+
   def test_default_can_be_overridden(self):
     manager = prefetch_queue.AsyncFunctionMgr(is_async=True)
     assert manager.add_async_function(lambda: "called", is_async=False) == "called"
