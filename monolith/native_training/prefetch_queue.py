@@ -35,7 +35,7 @@ class _FIFOQueue:
     dense_list: the tensors of one element.
     capacity: elements it holds.
     queue_name: name of the ops.
-    after: what there must be before an element is taken out.
+    after: bool scalars, true, that there must be before an element is taken out.
 
   Raises:
     ValueError: dense_list is None or empty.
@@ -63,8 +63,8 @@ class _FIFOQueue:
       self.size_op = self._queue.size()
       self.close_op = self._queue.close()
       self.cancel_op = self._queue.close(cancel_pending_enqueues=True)
-      # Identities, since feeding a tensor takes away the edges that carry its value and no others.
-      with tf.control_dependencies([tf.identity(tensor) for tensor in after]):
+      # Feeding a tensor takes away the edges that carry its value and no others, and optimizers keep those of Assert.
+      with tf.control_dependencies([tf.raw_ops.Assert(condition=gate, data=[gate]) for gate in after]):
         dequeued = self._queue.dequeue()
       self.discard_op = tf.group(dequeued)
     self._dequeued = dequeued if isinstance(dequeued, list) else [dequeued]
@@ -191,7 +191,7 @@ class AsyncPushHook(tf.compat.v1.train.SessionRunHook):
   def flush(self, session: tf.compat.v1.Session) -> None:
     """Runs the bodies of all queued calls now, as before a checkpoint."""
     while session.run(self._queue.size_op) > 0:
-      session.run(self._ops, feed_dict={} if self._gate is None else {self._gate: 0})
+      session.run(self._ops, feed_dict={} if self._gate is None else {self._gate: True})
     # The next step queues a call again; its body must not run before the step after.
     self._primed = False
 
@@ -217,7 +217,7 @@ class AsyncFunctionMgr:
     A step that finds the input at its end fails, and must not have taken the arguments of a body that fails with it.
     """
     with tf.control_dependencies([tensor]):
-      self._gate = tf.compat.v1.placeholder_with_default(tf.identity(0), [], name="input_is_there")
+      self._gate = tf.compat.v1.placeholder_with_default(tf.identity(True), [], name="input_is_there")
 
   @property
   def hooks(self) -> List[AsyncPushHook]:
