@@ -6,6 +6,7 @@
 
 #include "cc/data/data_error.h"
 #include "cc/hash_table/distinct_fids.h"
+#include "cc/hash_table/hashing.h"
 
 namespace monolith::distribution {
 namespace {
@@ -29,7 +30,7 @@ std::vector<std::vector<int64_t>> DealTable(const std::vector<FidsToDeal>& featu
       const int64_t fid = feature.fids[i];
       const int32_t number = distinct.Add(fid);
       if (number == static_cast<int32_t>(place_of.size())) {
-        const auto server = static_cast<int64_t>(static_cast<uint64_t>(fid) % num_servers);
+        const auto server = static_cast<int64_t>(ShardOfFid(fid, num_servers));
         place_of.push_back(PlaceOf(server, static_cast<int64_t>(dealt[server].size())));
         dealt[server].push_back(fid);
       }

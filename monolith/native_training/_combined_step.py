@@ -195,8 +195,9 @@ class CombinedFeatureFactory(feature.FeatureFactory):
     if not pairs:
       return tf.no_op()
     layout, ids, grads = self._way_back(pairs)
-    run = self._update_here if self._dealt is None else self._update_servers
-    return run(layout, ids, grads, scale, req_time)
+    if self._dealt is None:
+      return self._update_here(layout, ids, grads, scale, req_time)
+    return self._update_servers(self._dealt, layout, ids, grads, scale, req_time)
 
   def _update_here(self, layout: _Layout, ids: _Ids, grads: Dict[str, tf.Tensor], scale: Any, time: Any) -> Any:
     def update(ids: _Ids, grads: Dict[str, tf.Tensor], global_step: tf.Tensor, time: Optional[tf.Tensor]) -> Any:
@@ -206,10 +207,12 @@ class CombinedFeatureFactory(feature.FeatureFactory):
 
     return self._updates.run(update, ids, grads, scale, time)
 
-  def _update_servers(self, layout: _Layout, ids: _Ids, grads: Dict[str, tf.Tensor], scale: Any, time: Any) -> Any:
+  def _update_servers(
+    self, dealt: DealtFids, layout: _Layout, ids: _Ids, grads: Dict[str, tf.Tensor], scale: Any, time: Any
+  ) -> Any:
     lookup = self._tables.combined(layout, ids)
     # Fids of features without a gradient must not reach the optimizers.
-    dealt = self._dealt if len(ids) == len(self._configs.lookups.features) else lookup.deal()
+    dealt = dealt if len(ids) == len(self._configs.lookups.features) else lookup.deal()
     sums = {str(i): grad for i, grad in enumerate(lookup.gradients(dealt, grads))}
 
     def update(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Combined lookups on parameter servers: what the worker does between its batch and its servers.
 
-One op deals the distinct fids of all features out, one combines the rows that come back, and one takes gradients back to
-a sum for each distinct fid. Each server gets one message of fids and one of gradients a step, and sends one of rows; the
-number of ops does not grow with that of features.
+One op deals the distinct fids of all features out, one combines the rows that come back, and one takes gradients back
+to a sum for each distinct fid. Each server gets one message of fids and one of gradients a step, and sends one of rows;
+the number of ops does not grow with that of features.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Optional
 
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
@@ -48,3 +49,12 @@ def current_learning_rates(config: entry.HashTableConfigInstance) -> tf.Tensor:
   if tensor is not None and (tf.executing_eagerly() or getattr(tensor, "graph", None) is graph):
     return tf.reshape(tensor, [-1])
   return config.call_learning_rate_fns()
+
+
+def all_learning_rates(configs: Sequence[entry.HashTableConfigInstance]) -> tf.Tensor:
+  """Float32, the current rates of some configs one after the other; a single constant where all are numbers."""
+  rates = [rate for config in configs for rate in config.learning_rate_fns]
+  by_config = any(config.learning_rate_tensor is not None or not config.learning_rate_fns for config in configs)
+  if not by_config and all(isinstance(rate, (int, float)) for rate in rates):
+    return tf.constant(rates, tf.float32)
+  return tf.concat([current_learning_rates(config) for config in configs], axis=0)

@@ -67,8 +67,8 @@ class CpuTrainingConfig:
   :param max_rpc_deadline_millis: milliseconds for a call between exported models.
   :param max_slow_start_wait_minute: minutes for which a worker's start may be delayed. Refused.
   :param enable_variable_partition: spread large variables made by get_variable over the parameter servers.
-  :param fuse_lookups: where the model allows it and num_ps is 0, look up and combine all embeddings by one op; the
-    numbers are the same.
+  :param fuse_lookups: where the model allows it, look up and combine all embeddings by one op here and, with num_ps,
+    one on each server; the numbers are the same.
   :param enable_fused_layout: leave fids in the records, shard them there, and look embeddings up by layout; it needs
     lookup_embedding_slice without groups. With a clip_norm, the norm is that of the layouts' gradients.
   :param only_feature_engineering: run the input pipeline only. Refused.

@@ -27,7 +27,7 @@ from monolith.native_training import multi_type_hash_table
 from monolith.native_training._fused_table_ops import FusedEmbeddings
 from monolith.native_training._multi_table_config import CachedConfig, convert_to_cached_config, infer_dims
 from monolith.native_training._table_arguments import (
-  current_learning_rates,
+  all_learning_rates,
   graph_seed,
   request_time,
   unique_eager_name,
@@ -558,7 +558,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     """Float32, one rate a slice in sorted table order."""
     if self._learning_rate_list is not None:
       return tf.stack([tf.cast(rate, tf.float32) for rate in self._learning_rate_list])
-    return tf.concat([current_learning_rates(self._configs[name]) for name in self._table_names], axis=0)
+    return all_learning_rates([self._configs[name] for name in self._table_names])
 
   def _check_slots(self, slots: Mapping[str, Any]) -> None:
     for slot in slots:

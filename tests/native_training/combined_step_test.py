@@ -179,8 +179,8 @@ def test_the_tables_that_both_write_hold_the_same_fids(tmp_path, num_ps):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_ps", [0, 2])
-def test_prefetch_and_postpush_lose_no_step(tmp_path, num_ps):
+@pytest.mark.parametrize("num_ps, capacity", [(0, 2), (2, 2), (2, 0)])
+def test_prefetch_and_postpush_lose_no_step(tmp_path, num_ps, capacity):
   class Counting(_Model):
     def input_fn(self, mode):
       batch = {"user": tf.ragged.constant([[3], [3, 4]], tf.int64), "label": tf.zeros([2])}
@@ -193,7 +193,7 @@ def test_prefetch_and_postpush_lose_no_step(tmp_path, num_ps):
       self._default_dense_optimizer = tf.compat.v1.train.GradientDescentOptimizer(1.0)
       return _spec(features["label"], tf.reduce_sum(embedding, 1), tf.reduce_sum(embedding))
 
-  overlapping = {"embedding_prefetch_capacity": 2, "enable_embedding_postpush": True, "num_ps": num_ps}
+  overlapping = {"embedding_prefetch_capacity": capacity, "enable_embedding_postpush": True, "num_ps": num_ps}
   watch = _train(_model(None, Counting), tmp_path, **overlapping)
   assert watch.combined
   # The reader has another number of servers, or none.
