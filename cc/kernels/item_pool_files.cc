@@ -2,7 +2,6 @@
 #include "cc/kernels/item_pool_files.h"
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -48,21 +47,29 @@ std::optional<PoolFile> ParseName(const std::string& directory, absl::string_vie
   return file;
 }
 
-// The files to read, or none. A step without files of the worker that is wanted gives way to the one before it.
-std::vector<PoolFile> Choose(const std::vector<PoolFile>& files, int64_t step, const PoolWorker& worker) {
-  std::map<int64_t, std::vector<PoolFile>> by_step;
+// The files of the worker that is wanted, of so many that saved last, at the highest of some steps; or none.
+std::vector<PoolFile> ChooseOf(const std::vector<PoolFile>& files, const PoolWorker& worker) {
+  if (files.empty()) return {};
+  const auto by_step = [](const PoolFile& a, const PoolFile& b) { return a.step < b.step; };
+  const int64_t wanted = worker.index % std::max_element(files.begin(), files.end(), by_step)->workers;
+  std::vector<PoolFile> chosen;
   for (const PoolFile& file : files) {
-    if (file.step <= step) by_step[file.step].push_back(file);
+    if (file.worker != wanted || (!chosen.empty() && file.step < chosen[0].step)) continue;
+    if (!chosen.empty() && file.step > chosen[0].step) chosen.clear();
+    chosen.push_back(file);
   }
-  for (auto it = by_step.rbegin(); it != by_step.rend(); ++it) {
-    std::vector<PoolFile> chosen;
-    const int64_t wanted = worker.index % it->second[0].workers;
-    for (const PoolFile& file : it->second) {
-      if (file.worker == wanted) chosen.push_back(file);
-    }
-    if (!chosen.empty()) return chosen;
+  return chosen;
+}
+
+// Files up to the step; names without one are the last resort.
+std::vector<PoolFile> Choose(const std::vector<PoolFile>& files, int64_t step, const PoolWorker& worker) {
+  std::vector<PoolFile> with_step, without;
+  for (const PoolFile& file : files) {
+    if (file.step == kNoStep) without.push_back(file);
+    if (file.step != kNoStep && file.step <= step) with_step.push_back(file);
   }
-  return {};
+  const std::vector<PoolFile> chosen = ChooseOf(with_step, worker);
+  return chosen.empty() ? ChooseOf(without, worker) : chosen;
 }
 
 absl::Status ReadPoolFile(Env* env, const std::string& path, int64_t buffer_size, const data::ItemPool& pool,

@@ -24,8 +24,8 @@ struct PoolWorker {
 absl::Status SaveItemPool(::tensorflow::Env* env, const data::ItemPool& pool, const std::string& directory,
                           int64_t step, int64_t num_shards, const PoolWorker& worker);
 
-// Reads what a worker saved at `step`, or at the highest step before it: worker `index` modulo the number of workers that
-// saved then. The pool changes only after every file has been read, and stays as it is where there are no files (*found is
+// Reads what a worker saved at `step`, or at the highest step before it that this worker saved at: worker `index` modulo the
+// number of workers that saved last. The pool changes only after every file has been read, and stays as it is where there are no files (*found is
 // false). DataLoss, naming the file, if one is damaged.
 absl::Status RestoreItemPool(::tensorflow::Env* env, data::ItemPool* pool, const std::string& directory, int64_t step,
                              const PoolWorker& worker, int64_t buffer_size, bool* found);
