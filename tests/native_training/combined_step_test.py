@@ -8,6 +8,8 @@ import copy
 import numpy as np
 import pytest
 
+import event_files
+
 from monolith.native_training import cpu_training, embedding_combiners, entry, native_model, tf_estimator
 from monolith.native_training._combined_step import why_not_combined
 from monolith.native_training._local_training import LocalTraining
@@ -137,16 +139,6 @@ def _train(model, model_dir, **settings):
   return watch
 
 
-def _losses(model_dir):
-  found = {}
-  for path in tf.io.gfile.glob(f"{model_dir}/events*"):
-    for event in tf.compat.v1.train.summary_iterator(path):
-      for value in event.summary.value:
-        if value.tag == "loss":
-          found[event.step] = value.simple_value
-  return [found[step] for step in sorted(found)]
-
-
 def _model(clip_norm=1000.0, model_class=_Model):
   params = model_class.params()
   params.clip_norm = clip_norm
@@ -161,9 +153,9 @@ def test_combined_lookups_train_as_single_ones(tmp_path, clip_norm, num_ps):
     settings = {"fuse_lookups": fuse, "num_ps": num_ps if fuse else 0}
     watches[fuse] = _train(_model(clip_norm), tmp_path / str(fuse), **settings)
     assert watches[fuse].combined == fuse
-  losses = _losses(tmp_path / "True")
+  losses = event_files.losses(tmp_path / "True")
   assert len(losses) == _STEPS
-  np.testing.assert_allclose(losses, _losses(tmp_path / "False"), rtol=1e-5)
+  np.testing.assert_allclose(losses, event_files.losses(tmp_path / "False"), rtol=1e-5)
   np.testing.assert_allclose(watches[True].norms, watches[False].norms, rtol=1e-5)
   if clip_norm == 1.5:
     assert min(watches[True].norms) > clip_norm, "the case clips nothing"
@@ -259,7 +251,7 @@ def test_a_model_that_looks_at_single_fids_gets_them(tmp_path, model_class):
   plain = _train(_model(), tmp_path / "plain", fuse_lookups=False)
   watch = _train(_model(model_class=model_class), tmp_path / "own")
   assert not watch.combined and not plain.combined
-  np.testing.assert_allclose(_losses(tmp_path / "own"), _losses(tmp_path / "plain"), rtol=1e-6)
+  np.testing.assert_allclose(event_files.losses(tmp_path / "own"), event_files.losses(tmp_path / "plain"), rtol=1e-6)
 
 
 def test_a_combiner_of_the_users_own_is_not_combined_by_the_op(tmp_path):

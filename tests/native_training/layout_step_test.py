@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import event_files
+
 from idl.matrix.proto import example_pb2, proto_parser_pb2
 from monolith.native_training import cpu_training, embedding_combiners, entry, native_model
 from monolith.native_training import distributed_ps, distributed_ps_factory, test_utils
@@ -88,13 +90,7 @@ def _train(model_dir, model_class=_Model, **settings):
   hook = _OpTypes()
   config = CpuTrainingConfig(save_summary_steps=1, **settings)
   cpu_training.local_train_internal(_model(model_class), config, str(model_dir), steps=None, user_hooks=[hook])
-  losses = {}
-  for path in tf.io.gfile.glob(f"{model_dir}/events*"):
-    for event in tf.compat.v1.train.summary_iterator(path):
-      for value in event.summary.value:
-        if value.tag == "loss":
-          losses[event.step] = value.simple_value
-  return [losses[step] for step in sorted(losses)], hook.types
+  return event_files.losses(model_dir), hook.types
 
 
 @pytest.fixture(scope="module")

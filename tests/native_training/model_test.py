@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+import event_files
+
 from monolith.native_training import cpu_training, input as made_up, model, multi_hash_table_ops
 from monolith.native_training._combined_step import why_not_combined
 from monolith.native_training._local_training import LocalTraining
@@ -31,13 +33,7 @@ def _curve(model_dir, **settings):
   """The losses of the first steps."""
   config = CpuTrainingConfig(save_summary_steps=1, save_checkpoints_steps=10**6, **settings)
   cpu_training.local_train_internal(_params(), config, str(model_dir), steps=_STEPS)
-  found = {}
-  for path in tf.io.gfile.glob(f"{model_dir}/events*"):
-    for event in tf.compat.v1.train.summary_iterator(path):
-      for value in event.summary.value:
-        if value.tag == "loss":
-          found[event.step] = value.simple_value
-  return [found[step] for step in sorted(found)]
+  return event_files.losses(model_dir)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +47,10 @@ def test_the_model_learns(plain_curve):
   assert np.mean(plain_curve[-4:]) < 0.9 * np.mean(plain_curve[:4])
 
 
-@pytest.mark.parametrize("settings", [{"fuse_lookups": True}, {"num_ps": 1}, {"num_ps": 2}, {"num_ps": 5}], ids=str)
+_PATHS = [{"num_ps": num_ps, "fuse_lookups": fuse} for num_ps in (0, 1, 2, 5) for fuse in (True, False)]
+
+
+@pytest.mark.parametrize("settings", _PATHS, ids=str)
 def test_every_path_gives_the_same_losses(tmp_path, plain_curve, settings):
   training = cpu_training.CpuTraining(CpuTrainingConfig(), _params().instantiate())
   assert why_not_combined(training.feature_configs) is None

@@ -8,7 +8,10 @@ from examples.movielens import recommend
 from examples.movielens import train
 from examples.movielens.model import Settings, to_examples
 from examples.movielens.paths import BUNDLED_DATA
+from monolith.native_training import cpu_training
+from monolith.native_training.cpu_training import CpuTrainingConfig
 
+import event_files
 import numpy as np
 import pytest
 
@@ -47,6 +50,33 @@ def test_a_run_repeats_and_servers_change_nothing(data, tmp_path):
     predictions.append(experiment.predict())
   np.testing.assert_array_equal(predictions[1], predictions[0])
   np.testing.assert_allclose(predictions[2], predictions[0], atol=1e-5)
+
+
+@pytest.fixture(name="curve", scope="module")
+def _curve(data, tmp_path_factory):
+  """A function of settings: the losses of 50 steps."""
+
+  def run(**settings):
+    model_dir = tmp_path_factory.mktemp("curve")
+    config = CpuTrainingConfig(save_summary_steps=1, save_checkpoints_steps=10**6, **settings)
+    model = train.Experiment(data, str(model_dir), settings=Settings(epochs=13)).model()
+    cpu_training.local_train_internal(model, config, str(model_dir), steps=50)
+    return event_files.losses(model_dir)
+
+  return run
+
+
+@pytest.fixture(name="plain_curve", scope="module")
+def _plain_curve(curve):
+  return curve(fuse_lookups=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_ps", [0, 1, 2, 5])
+@pytest.mark.parametrize("fuse_lookups", [True, False])
+def test_every_path_has_one_loss_curve(curve, plain_curve, num_ps, fuse_lookups):
+  assert len(plain_curve) == 50 and np.mean(plain_curve[-10:]) < plain_curve[0]
+  np.testing.assert_allclose(curve(num_ps=num_ps, fuse_lookups=fuse_lookups), plain_curve, rtol=1e-5)
 
 
 @pytest.mark.slow
