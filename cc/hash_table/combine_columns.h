@@ -17,13 +17,19 @@ inline void AddTo(const float* from, int64_t n, float* to) {
   for (int64_t i = 0; i < n; ++i) to[i] += from[i];
 }
 
+// Where a column of an output begins. An output without lines may lie nowhere.
+template <typename Float>
+Float* ColumnOf(Float* output, int64_t column) {
+  return output == nullptr ? nullptr : output + column;
+}
+
 // Writes the lines of one feature's columns.
 class ColumnWriter {
  public:
   ColumnWriter(const CombinePlan& plan, const CombinePlan::Use& use, float* const* outputs) {
     for (const CombineSlice& slice : use.slices) {
       const int64_t width = plan.outputs()[slice.output].width;
-      columns_.push_back({outputs[slice.output] + slice.column, width, slice.begin, slice.dim});
+      columns_.push_back({ColumnOf(outputs[slice.output], slice.column), width, slice.begin, slice.dim});
     }
   }
 
@@ -74,7 +80,7 @@ class ColumnReader {
       : dim_(dim), tiles_(Tiles(use, dim)) {
     for (const CombineSlice& slice : use.slices) {
       const int64_t width = plan.outputs()[slice.output].width;
-      columns_.push_back({gradients[slice.output] + slice.column, width, slice.begin, slice.dim});
+      columns_.push_back({ColumnOf(gradients[slice.output], slice.column), width, slice.begin, slice.dim});
     }
   }
 
