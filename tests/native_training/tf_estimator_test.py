@@ -167,6 +167,17 @@ def test_hooks_run_chief_first_then_given_then_the_spec_s(tmp_path):
     assert order == ["chief", "given", "spec"]
 
 
+@pytest.fixture(name="heeded_signals")
+def _heeded_signals():
+  """Signals as a terminal's program has them: what a shell starts in the background ignores SIGINT."""
+  handlers = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+  before = {signum: signal.signal(signum, handler) for signum, handler in handlers.items()}
+  yield
+  for signum, handler in before.items():
+    signal.signal(signum, handler)
+
+
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_stop_signal_saves_and_previous_handler_returns(tmp_path, signum):
   class Killer(tf.compat.v1.train.SessionRunHook):
@@ -181,6 +192,7 @@ def test_stop_signal_saves_and_previous_handler_returns(tmp_path, signum):
   assert signal.getsignal(signum) is before
 
 
+@pytest.mark.usefixtures("heeded_signals")
 def test_second_stop_signal_reaches_the_previous_handler(tmp_path):
   class DoubleKiller(tf.compat.v1.train.SessionRunHook):
     def after_run(self, run_context, run_values):
