@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cc/kernels/combined_features.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -17,6 +18,9 @@ using ::tensorflow::Tensor;
 using ::tensorflow::TensorShape;
 
 using Ints = std::vector<int64_t>;
+
+constexpr int64_t kIdsPerUnit = 1024;
+constexpr int64_t kMostUnits = 64;  // of a feature
 
 absl::Status ReadLists(OpKernelConstruction* ctx, const std::vector<const char*>& names, std::vector<Ints>* lists) {
   lists->assign(names.size(), Ints());  // GetAttr appends
@@ -164,6 +168,27 @@ absl::Status ReadCombinedIds(OpKernelContext* ctx, const CombinePlan& plan, Comb
 TensorShape CombinedShape(const CombineOutput& output, int64_t batch) {
   if (output.length > 0) return TensorShape({batch, output.length, output.width});
   return TensorShape({batch, output.width});
+}
+
+absl::Status AllocateCombinedOutputs(OpKernelContext* ctx, const CombinePlan& plan, int64_t batch,
+                                     std::vector<float*>* outputs) {
+  for (size_t o = 0; o < plan.outputs().size(); ++o) {
+    Tensor* output;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(o, CombinedShape(plan.outputs()[o], batch), &output));
+    outputs->push_back(output->flat<float>().data());
+  }
+  return absl::OkStatus();
+}
+
+std::vector<CombinedUnit> DivideRows(const CombinedIds& ids) {
+  std::vector<CombinedUnit> units;
+  for (size_t f = 0; f < ids.features.size() && ids.batch > 0; ++f) {
+    const int64_t parts = std::clamp<int64_t>(ids.features[f].num_fids() / kIdsPerUnit, 1, kMostUnits);
+    for (int64_t part = 0; part < parts; ++part) {
+      units.push_back({static_cast<int>(f), ids.batch * part / parts, ids.batch * (part + 1) / parts});
+    }
+  }
+  return units;
 }
 
 absl::Status ReadOutputGradients(OpKernelContext* ctx, const CombinePlan& plan, int64_t batch,

@@ -30,6 +30,19 @@ absl::Status ReadCombinedIds(::tensorflow::OpKernelContext* ctx, const CombinePl
 // Of an output for a batch.
 ::tensorflow::TensorShape CombinedShape(const CombineOutput& output, int64_t batch);
 
+// Allocates the outputs of an op whose first ones are those of the plan.
+absl::Status AllocateCombinedOutputs(::tensorflow::OpKernelContext* ctx, const CombinePlan& plan, int64_t batch,
+                                     std::vector<float*>* outputs);
+
+// Rows of one feature that one unit of work combines.
+struct CombinedUnit {
+  int feature;
+  int64_t first_row, last_row;
+};
+
+// Divides all rows of all features by their fids.
+std::vector<CombinedUnit> DivideRows(const CombinedIds& ids);
+
 // Reads and checks the input `output_gradients`: a tensor for each output.
 absl::Status ReadOutputGradients(::tensorflow::OpKernelContext* ctx, const CombinePlan& plan, int64_t batch,
                                  std::vector<const float*>* gradients);

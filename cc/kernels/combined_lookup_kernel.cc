@@ -24,8 +24,6 @@ using ::tensorflow::Tensor;
 using ::tensorflow::TensorShape;
 using ::tensorflow::core::RefCountPtr;
 
-constexpr int64_t kIdsPerUnit = 1024;  // of a lookup
-constexpr int64_t kMostUnits = 64;     // of a feature
 constexpr int64_t kIdsPerPart = 4096;  // of a step: each part has to look through all fids of its table
 
 // Finds the tables and reads the ids, and leaves the rest to Run.
@@ -53,19 +51,10 @@ class CombinedLookupOp : public CombinedOp {
   using CombinedOp::CombinedOp;
 
  private:
-  struct Unit {
-    int feature;
-    int64_t first_row, last_row;
-  };
-
   absl::Status Run(OpKernelContext* ctx, MultiTableResource* resource, const CombinedIds& ids) override {
     std::vector<float*> outputs;
-    for (size_t o = 0; o < plan_->outputs().size(); ++o) {
-      Tensor* output;
-      TF_RETURN_IF_ERROR(ctx->allocate_output(o, CombinedShape(plan_->outputs()[o], ids.batch), &output));
-      outputs.push_back(output->flat<float>().data());
-    }
-    const std::vector<Unit> units = Divide(ids);
+    TF_RETURN_IF_ERROR(AllocateCombinedOutputs(ctx, *plan_, ids.batch, &outputs));
+    const std::vector<CombinedUnit> units = DivideRows(ids);
     if (units.empty()) return absl::OkStatus();
     const int64_t cost = std::max<int64_t>(1, (ids.num_fids + ids.batch) / units.size()) * kCostPerId;
     return RunUnits(ctx, units.size(), cost, [&](int64_t i) {
@@ -73,17 +62,6 @@ class CombinedLookupOp : public CombinedOp {
       const EmbeddingTable& table = resource->tables().table(static_cast<int>(plan_->use(feature).feature.table));
       CombineRows(*plan_, feature, table, ids.features[feature], units[i].first_row, units[i].last_row, outputs.data());
     });
-  }
-
-  static std::vector<Unit> Divide(const CombinedIds& ids) {
-    std::vector<Unit> units;
-    for (size_t f = 0; f < ids.features.size() && ids.batch > 0; ++f) {
-      const int64_t parts = std::clamp<int64_t>(ids.features[f].num_fids() / kIdsPerUnit, 1, kMostUnits);
-      for (int64_t part = 0; part < parts; ++part) {
-        units.push_back({static_cast<int>(f), ids.batch * part / parts, ids.batch * (part + 1) / parts});
-      }
-    }
-    return units;
   }
 };
 

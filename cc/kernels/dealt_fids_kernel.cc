@@ -28,8 +28,6 @@ using ::tensorflow::OpOutputList;
 using ::tensorflow::Tensor;
 using ::tensorflow::TensorShape;
 
-constexpr int64_t kIdsPerUnit = 1024;  // of a combination
-constexpr int64_t kMostUnits = 64;     // of a feature
 constexpr int64_t kIdsPerPart = 8192;  // of a sum: each part has to look through all occurrences of its table
 constexpr int64_t kCostPerDealtId = 12, kCostPerRow = 20;  // ns
 
@@ -145,11 +143,6 @@ class CombineDealtOp : public DealtOp {
   using DealtOp::DealtOp;
 
  private:
-  struct Unit {
-    int feature;
-    int64_t first_row, last_row;
-  };
-
   absl::Status Run(OpKernelContext* ctx, const DealtInputs& inputs) override {
     OpInputList embeddings;
     TF_RETURN_IF_ERROR(ctx->input_list("embeddings", &embeddings));
@@ -158,12 +151,8 @@ class CombineDealtOp : public DealtOp {
     std::vector<TableRows<const float>> tables;
     TF_RETURN_IF_ERROR(ToStatus([&] { tables = distribution::FindRows(dims_, inputs.messages, buffers); }));
     std::vector<float*> outputs;
-    for (size_t o = 0; o < plan_->outputs().size(); ++o) {
-      Tensor* output;
-      TF_RETURN_IF_ERROR(ctx->allocate_output(o, CombinedShape(plan_->outputs()[o], inputs.ids.batch), &output));
-      outputs.push_back(output->flat<float>().data());
-    }
-    const std::vector<Unit> units = Divide(inputs.ids);
+    TF_RETURN_IF_ERROR(AllocateCombinedOutputs(ctx, *plan_, inputs.ids.batch, &outputs));
+    const std::vector<CombinedUnit> units = DivideRows(inputs.ids);
     const int64_t num_units = std::max<int64_t>(1, units.size());
     const int64_t cost = 1 + (inputs.ids.num_fids + inputs.ids.batch) / num_units * kCostPerRow;
     return RunUnits(ctx, units.size(), cost, [&](int64_t i) {
@@ -172,17 +161,6 @@ class CombineDealtOp : public DealtOp {
                                  inputs.ids.features[feature], inputs.places[feature], first_row, last_row,
                                  outputs.data());
     });
-  }
-
-  static std::vector<Unit> Divide(const CombinedIds& ids) {
-    std::vector<Unit> units;
-    for (size_t f = 0; f < ids.features.size() && ids.batch > 0; ++f) {
-      const int64_t parts = std::clamp<int64_t>(ids.features[f].num_fids() / kIdsPerUnit, 1, kMostUnits);
-      for (int64_t part = 0; part < parts; ++part) {
-        units.push_back({static_cast<int>(f), ids.batch * part / parts, ids.batch * (part + 1) / parts});
-      }
-    }
-    return units;
   }
 };
 
