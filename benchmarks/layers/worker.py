@@ -11,6 +11,7 @@ Functions are compiled (`tf.function`) and called before the clock starts. Print
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import os
@@ -71,20 +72,6 @@ def checksums(tensors: Any) -> list[float]:
   return sums
 
 
-def _reset_peak() -> None:
-  try:
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-      file.write("5")
-  except OSError:
-    pass  # then the peak counts from the start of the process
-
-
-def _peak_bytes() -> int:
-  with open("/proc/self/status", encoding="utf-8") as status:
-    line = next(line for line in status if line.startswith("VmHWM"))
-  return int(line.split()[1]) * 1024
-
-
 Compiled = dict[str, Callable[[], Any]]
 
 
@@ -120,10 +107,11 @@ def weigh(name: str, peer: str, batch: int) -> dict[str, Any]:
   calls, weights = compile_peer(name, peer, batch)
   last = calls[registry.CASES[name].passes[-1]]
   before = report.resident_bytes()
-  _reset_peak()
+  with contextlib.suppress(OSError):  # then the peak counts from the start of the process
+    report.forget_peak()
   sums = checksums([last(), [w for w in weights if not w.trainable]])
   last()
-  return {"checksums": sums, "peak": _peak_bytes() - before}
+  return {"checksums": sums, "peak": report.peak_bytes() - before}
 
 
 def in_a_child(function: Callable[[], Any]) -> Any:
