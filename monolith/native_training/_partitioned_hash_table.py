@@ -120,10 +120,23 @@ class PartitionedHashTable:
   def _num_shards(self) -> int:
     return max(self._params.num_ps, 1)
 
-  def shard(self, records: tf.Tensor, input_type: str) -> parsers.ShardedFids:
+  @property
+  def feature_names(self) -> List[str]:
+    """The features whose fids are looked up, sorted."""
+    return sorted(self._params.feature_configs.feature_configs)
+
+  def shard(
+    self,
+    records: tf.Tensor,
+    input_type: str,
+    v1_columns: Optional[Mapping[str, int]] = None,
+    keep_v1: bool = False,
+  ) -> parsers.ShardedFids:
     """Deals the fids of records out; see `sharding_sparse_fids`."""
     params = self._params
-    return parsers.sharding_sparse_fids(records, params.num_ps, params.feature_configs, params.unique, input_type)
+    return parsers.sharding_sparse_fids(
+      records, params.num_ps, params.feature_configs, params.unique, input_type, v1_columns=v1_columns, keep_v1=keep_v1
+    )
 
   def lookup_sharded(self, sharded: parsers.ShardedFids) -> List[tf.Tensor]:
     """Flat embeddings of each table and server, table by table; absent fids give zeros."""
