@@ -25,7 +25,11 @@ _PARSER_CTX = "layout_parser_ctx"
 
 def remember_parser(ctx: parsers.ParserCtx) -> None:
   """Keeps for the default graph what the parser of its input left in `ctx`."""
-  graph_meta.get_meta(_PARSER_CTX, dict)["ctx"] = ctx
+  _parser_of_graph()[0] = ctx
+
+
+def _parser_of_graph() -> List[parsers.ParserCtx]:
+  return graph_meta.get_meta(_PARSER_CTX, lambda: [parsers.ParserCtx()])
 
 
 def has_records(features: Any) -> bool:
@@ -88,7 +92,7 @@ class LayoutLookup:
 
   def __init__(self, tables: PartitionedHashTable, records: tf.Tensor):
     self._tables = tables
-    ctx = graph_meta.get_meta(_PARSER_CTX, dict).get("ctx") or parsers.ParserCtx()
+    (ctx,) = _parser_of_graph()
     is_instance = ctx.parser_type == "instance"
     keep_v1 = is_instance and ctx.keeps_v1
     unknown = sorted(set(tables.feature_names) - set(ctx.v1_columns)) if keep_v1 else []

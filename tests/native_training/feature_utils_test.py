@@ -252,5 +252,7 @@ def test_the_constant_that_counts_steps_is_beside_the_counter():
       fixture = _Fixture()
       fixture.apply()
     ops = graph.get_operations()
-    (added,) = [op.inputs[1].op for op in ops if op.type == "AssignAddVariableOp" and op.inputs[0] is fixture.step.handle]
+    (added,) = [
+      op.inputs[1].op for op in ops if op.type == "AssignAddVariableOp" and op.inputs[0] is fixture.step.handle
+    ]
     assert added.type == "Const" and added.device == fixture.step.device and "/job:ps" in added.device

@@ -196,7 +196,9 @@ class _Tables(tf.compat.v1.train.SessionRunHook):
 
 
 def _train(model_class, directory, **settings):
-  cpu_training.local_train_internal(_instantiate(model_class), CpuTrainingConfig(**settings), str(directory), steps=None)
+  cpu_training.local_train_internal(
+    _instantiate(model_class), CpuTrainingConfig(**settings), str(directory), steps=None
+  )
   return directory
 
 
