@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables' part of a step in a few ops: a lookup that combines and, in training, the way of gradients back.
+
 Possible where the model looks at no embedding of a single fid. Tables in this process take two ops, those on parameter
 servers three on the worker and two on each server (`_dealt_lookup`), whatever the number of features. The numbers are
 those of `_sparse_step`.
