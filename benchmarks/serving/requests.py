@@ -86,7 +86,7 @@ def _uniform(seed: int) -> Any:
 
 
 class Export(NamedTuple):
-  """A loaded export: the nodes of its graph, those that one request runs, and a function from records to predictions."""
+  """A loaded export: nodes of its graph, those that one request runs, and a function from records to predictions."""
 
   nodes: int
   run_nodes: int

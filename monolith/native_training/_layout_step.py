@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables' part of a step by layouts: records in, layouts out, and gradients of layouts back into the tables."""
+"""The tables' part of a step by layouts: records in, layouts out and, in training, gradients back into the tables."""
 
 from __future__ import annotations
 

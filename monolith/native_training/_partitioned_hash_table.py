@@ -220,10 +220,7 @@ class PartitionedHashTable:
     }
     ops = []
     for i, table in enumerate(self._tables):
-      pairs = {
-        name: (shards[f"{name}:{i}"], self._rows(name, grads[number[name, i]]))
-        for name in self._names
-      }
+      pairs = {name: (shards[f"{name}:{i}"], self._rows(name, grads[number[name, i]])) for name in self._names}
       with self._device(i):
         # A fid may come in several features of a table.
         updated = table.apply_gradients(pairs, global_step=global_step, req_time=req_time, enable_dedup=True)

@@ -327,14 +327,24 @@ def test_exports_predict_what_prediction_does(trained, model_class, path, num_ps
   assert ("MonolithEmbeddingToLayoutV5" in types) == (path == "layout")
 
 
+class _ParsedRequests(_Model):
+  """Its receiver takes fids, though its input keeps records."""
+
+  def serving_input_receiver_fn(self):
+    with parsers.ParserCtx():
+      return super().serving_input_receiver_fn()
+
+
 @pytest.mark.slow
-def test_a_training_by_layouts_exports_by_layouts(tmp_path):
-  model = _instantiate(_Model)
+@pytest.mark.parametrize("model_class, by_layout", [(_Model, True), (_ParsedRequests, False)])
+def test_a_training_by_layouts_exports_by_layouts_where_requests_are_records(tmp_path, model_class, by_layout):
+  model = _instantiate(model_class)
   model.p.serving.export_when_saving = True
   cpu_training.local_train_internal(model, CpuTrainingConfig(**_LAYOUT), str(tmp_path), steps=None)
   (path,) = [str(p) for p in (tmp_path / "exported_models").iterdir() if p.is_dir()]
   output, types = _serve(path, _records("example", _READ_ROWS))
-  assert "MonolithEmbeddingToLayoutV5" in types
+  assert ("MonolithEmbeddingToLayoutV5" in types) == by_layout
+  assert ("MonolithMultiHashTableCombinedLookup" in types) == (not by_layout)
   with LocalTraining(_instantiate(_Model), CpuTrainingConfig(**_PLAIN), str(tmp_path)) as local:
     np.testing.assert_allclose(output, np.array(list(local.predict())), rtol=0, atol=1e-6)
 

@@ -41,9 +41,8 @@ _RAGGED = -1
 
 
 class ParserCtx:
-  """Options of parsers, as a context manager. Contexts nest; each thread (and asyncio task) has a stack of its own.
-
-  A thread that is started inside a block begins with an empty stack: it enters what it needs itself.
+  """Options of parsers, as a context manager. Contexts nest, in each thread by itself: a thread that is started
+  inside a block begins outside of all, and enters what it needs.
 
   Args:
     enable_fused_layout: leave fids in the records: parsers return dense columns and, as SPARSE_FEATURES_KEY, the
