@@ -13,6 +13,7 @@ from monolith.native_training._local_training import LocalTraining
 from monolith.native_training.cpu_training import CpuTrainingConfig
 from monolith.native_training.data import parsers
 from monolith.native_training.model_export.export_context import ExportMode
+from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
 
 import tensorflow as tf  # isort: skip
 
@@ -325,6 +326,42 @@ def test_exports_predict_what_prediction_does(trained, model_class, path, num_ps
     np.testing.assert_allclose(output, expected[list(numbers)], rtol=0, atol=1e-5 if num_ps else 1e-6)
   assert any(op in types for op in _OPS[path])
   assert ("MonolithEmbeddingToLayoutV5" in types) == (path == "layout")
+
+
+@pytest.mark.slow
+def test_a_shared_column_counts_for_every_row_of_a_request(trained):
+  directory = trained[_ExampleBatches][0]
+  batch = example_pb2.ExampleBatch.FromString(_example_batch(_READ_ROWS[:5]))
+  for column in batch.named_feature_list:
+    if column.name in ("user", "history"):
+      column.type = example_pb2.SHARED
+      del column.feature[1:]
+  rows = [{**row, "user": _READ_ROWS[0]["user"], "history": _READ_ROWS[0]["history"]} for row in _READ_ROWS[:5]]
+  outputs = []
+  for path in _SETTINGS:
+    exported = _estimator(_ExampleBatches, directory, **_SETTINGS[path]).export_saved_model(
+      enable_fused_layout=path == "layout"
+    )
+    outputs.append(_serve(exported.decode(), [batch.SerializeToString()])[0])
+    np.testing.assert_allclose(_serve(exported.decode(), [_example_batch(rows)])[0], outputs[0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(outputs[-1], outputs[0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by_layout", [False, True])
+def test_served_tables_are_configured_for_serving(trained, by_layout):
+  trainer = _estimator(_Model, trained[_Model][0], skip_zero_embedding_when_serving=True)
+  path = trainer.export_saved_model(enable_fused_layout=by_layout).decode()
+  with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
+    tf.compat.v1.saved_model.load(session, ["serve"], path)
+    (created,) = [op for op in graph.get_operations() if op.type == "CreateMonolithMultiHashTable"]
+    configs = embedding_hash_table_pb2.MultiEmbeddingHashTableConfig.FromString(session.run(created.inputs[0]))
+    filters = {op.type for op in graph.get_operations() if "Filter" in op.type}
+  assert len(configs.configs) == 4
+  for config in configs.configs:
+    assert config.skip_zero_embedding
+    assert config.entry_config.entry_type == embedding_hash_table_pb2.EntryConfig.SERVING
+  assert filters == {"MonolithDummyHashFilter"}
 
 
 class _ParsedRequests(_Model):
