@@ -130,6 +130,7 @@ def record_lookups(
 
   Raises:
     KeyError: the model looks up what no table has.
+    Exception: whatever the model raises; it may use tensors of the real graph otherwise than as features.
   """
   lookups, reads = RecordedLookups(), []  # type: ignore[var-annotated]
   old_layouts = getattr(task, "layout_dict", None)

@@ -281,6 +281,8 @@ class _ModelBuilder:
     configs = self._feature_configs
     if not self._updates_tables:
       found = self._lookups_of_mode(split.dense, labels, next(iter(split.fids.values())).shape[0], True)
+      if found is None:
+        return None
       configs = dataclasses.replace(configs, lookups=found.lookups)
     reason = why_not_combined(configs)
     if reason is not None:
@@ -291,7 +293,8 @@ class _ModelBuilder:
     """{layout: how one lookup joins slices} in this mode."""
     layouts = self._training.layouts
     if not self._updates_tables:
-      layouts = self._lookups_of_mode(dense, labels, None, False).layouts
+      found = self._lookups_of_mode(dense, labels, None, False)
+      layouts = layouts if found is None else found.layouts
     if not layouts:
       raise ValueError(
         f"enable_fused_layout: the model looks nothing up by lookup_embedding_slice in mode {self._mode!r}; switch it "
@@ -301,10 +304,19 @@ class _ModelBuilder:
 
   def _lookups_of_mode(
     self, dense: Dict[str, Any], labels: Any, batch_size: Optional[int], with_embeddings: bool
-  ) -> ModeLookups:
-    return record_lookups(
-      self._task, self._run_model_fn, dense, labels, self._feature_configs, batch_size, with_embeddings
-    )
+  ) -> Optional[ModeLookups]:
+    """What the model looks up in this mode; None where it does not run in a graph of placeholders."""
+    try:
+      return record_lookups(
+        self._task, self._run_model_fn, dense, labels, self._feature_configs, batch_size, with_embeddings
+      )
+    except Exception as error:  # noqa: BLE001 (the user's code; what is wrong with it, the graph itself will say)
+      logging.warning(
+        "A dry run of model_fn in mode %s failed, so embeddings are looked up as if nothing were known of it: %r",
+        self._mode,
+        error,
+      )
+      return None
 
   def _call_model_fn(
     self, factory: feature.FeatureFactory, features: Dict[str, Any], labels: Any

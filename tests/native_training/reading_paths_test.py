@@ -482,10 +482,37 @@ def test_a_slice_that_training_does_not_have_is_named(tmp_path):
         self.lookup_embedding_slice(["user"], "new", 3, out_type="concat")
       return super().lookups(mode)
 
-  for settings in _SETTINGS.values():
+  for path, settings in _SETTINGS.items():
     with LocalTraining(_instantiate(New), CpuTrainingConfig(**settings), str(tmp_path)) as local:
-      with pytest.raises(KeyError, match="met no embedding 'user:0_3'"):
+      with pytest.raises(KeyError, match="met no layout 'new_" if path == "layout" else "met no embedding 'user:0_3'"):
         list(local.predict())
+
+
+class _Stashing(_Model):
+  """Takes a tensor of its receiver past the features."""
+
+  def serving_input_receiver_fn(self):
+    receiver = super().serving_input_receiver_fn()
+    self.request = receiver.receiver_tensors["records"]
+    return receiver
+
+  def model_fn(self, features, mode):
+    spec = super().model_fn(features, mode)
+    if mode == ModeKeys.PREDICT:
+      size = tf.strings.length(self.request)
+      self.add_extra_output("size", {"size": size})
+      spec = spec._replace(pred=spec.pred + 0 * tf.cast(size, tf.float32))
+    return spec
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["fused", "layout"])
+def test_a_model_that_does_not_run_over_placeholders_is_exported(trained, path, caplog):
+  exported = _estimator(_Stashing, trained[_Model][0]).export_saved_model(enable_fused_layout=path == "layout")
+  assert "A dry run of model_fn in mode infer failed" in caplog.text
+  output, types = _serve(exported.decode(), _records("example", _READ_ROWS))
+  np.testing.assert_allclose(output, trained[_Model][2], rtol=0, atol=1e-6)
+  assert any(op in types for op in _OPS["layout" if path == "layout" else "plain"])
 
 
 def test_layouts_without_a_lookup_by_slices_are_refused(tmp_path):
