@@ -100,7 +100,7 @@ class CpuTraining:
     if not self._config.model_name:
       name = task.p.metrics.deep_insight_name
       self._config.model_name = name or f"di_name_{type(task).__name__}"
-    self._config.use_native_multi_hash_table = True
+    self._config.use_native_multi_hash_table = config.use_native_multi_hash_table is not False
     self._serving_config = dataclasses.replace(
       self._config,
       embedding_prefetch_capacity=0,
@@ -253,6 +253,8 @@ class _ModelBuilder:
     if not (self._trains and self._task.p.mode == ModeKeys.TRAIN and self._config.fuse_lookups):
       return False
     reason = why_not_combined(self._feature_configs)
+    if not self._config.use_native_multi_hash_table:
+      reason = "tables have an op each (use_native_multi_hash_table=False)"
     if reason is not None:
       logging.info("Embeddings are looked up fid by fid, since %s.", reason)
     return reason is None

@@ -8,6 +8,8 @@ import itertools
 import numpy as np
 import pytest
 
+import ffm_examples
+
 from monolith.native_training import estimator
 from monolith.native_training.model import TestFFMModel
 from monolith.native_training.model_export.export_context import ExportMode
@@ -28,27 +30,13 @@ def test_an_exported_model_answers_as_predict_does(tmp_path, num_ps):
   assert model.evaluate(steps=10)["global_step"] == 10
   predicted = list(itertools.islice(model.predict(), 64))
   exported = model.export_saved_model().decode()
-  # The model's input is made up from a seed, batch by batch.
-  batch = next(iter(params.instantiate().create_input_fn("predict")()))
+  examples = ffm_examples.first_batch(params)
   with estimator.import_saved_model(exported) as infer:
-    answers = infer(_serialized(batch))
+    answers = infer(examples)
     assert list(answers) == ["output"]
     np.testing.assert_allclose(answers["output"], predicted, rtol=1e-6)
   with estimator.import_saved_model(str(tmp_path / "exported_models"), output_name="ctr") as infer:
-    np.testing.assert_array_equal(infer({"instances": _serialized(batch)})["ctr"], answers["output"])
-
-
-def _serialized(batch):
-  """The features of a parsed batch as tf.Examples."""
-  rows = {name: value.to_list() for name, value in batch.items() if isinstance(value, tf.RaggedTensor)}
-  examples = []
-  for i, label in enumerate(batch["label"].numpy()):
-    example = tf.train.Example()
-    example.features.feature["label"].float_list.value.append(float(np.ravel(label)[0]))
-    for name, values in rows.items():
-      example.features.feature[name].int64_list.value.extend(values[i])
-    examples.append(example.SerializeToString())
-  return examples
+    np.testing.assert_array_equal(infer({"instances": examples})["ctr"], answers["output"])
 
 
 def _sums(path):
