@@ -8,6 +8,8 @@ import json
 import numpy as np
 import pytest
 
+import event_files
+
 from monolith.native_training.summary import summary_ops
 from monolith.native_training.summary import utils
 
@@ -31,7 +33,7 @@ def _recorded(record, mode, directory):
       assert (tf.function(record) if mode == "function" else record)() is None
     writer.close()
     (path,) = directory.iterdir()
-    events = [event for event in tf.compat.v1.train.summary_iterator(str(path)) if event.summary.value]
+    events = [event for event in event_files.events(path) if event.summary.value]
     assert [event.step for event in events] == [7]
     (value,) = events[0].summary.value
   assert value.metadata.plugin_data.plugin_name == "monolith"
