@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -59,11 +60,16 @@ class ShardingSparseFidsOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->GetAttr("input_type", &input_type));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("ps_num", &num_shards_));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("unique", &unique_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("keep_v1", &keep_v1_));
     OP_REQUIRES_OK(ctx, ReadType(input_type));
+    OP_REQUIRES_OK(ctx, ReadV1Slots(ctx));
     OP_REQUIRES_OK(ctx, ToStatus([&] {
                      config_ = distribution::ParseLayoutConfig(feature_cfgs);
                      plan_ = std::make_unique<data::ColumnPlan>(type_, Columns());
                    }));
+    OP_REQUIRES(ctx, !keep_v1_ || !plan_->converts_v1(),
+                absl::FailedPreconditionError(absl::StrCat(
+                    type_string(), ": keep_v1, but a feature is a named column, whose fids are of version 2.")));
     int num_lists;
     OP_REQUIRES_OK(ctx, ctx->GetAttr("N", &num_lists));
     OP_REQUIRES(
@@ -98,10 +104,29 @@ class ShardingSparseFidsOp : public OpKernel {
     return absl::OkStatus();
   }
 
+  absl::Status ReadV1Slots(OpKernelConstruction* ctx) {
+    std::vector<std::string> features;
+    std::vector<int64_t> slots;
+    TF_RETURN_IF_ERROR(ctx->GetAttr("v1_features", &features));
+    TF_RETURN_IF_ERROR(ctx->GetAttr("v1_slots", &slots));
+    if (features.size() != slots.size()) {
+      return absl::FailedPreconditionError(absl::StrCat(type_string(), ": ", features.size(), " v1_features, but ",
+                                                        slots.size(), " v1_slots; give each its slot."));
+    }
+    for (size_t i = 0; i < features.size(); ++i) v1_slots_.emplace(features[i], slots[i]);
+    return absl::OkStatus();
+  }
+
+  int64_t V1SlotOf(const std::string& feature) const {
+    if (type_ != MessageType::kInstance) return -1;
+    const auto it = v1_slots_.find(feature);
+    return it == v1_slots_.end() ? SlotOfName(feature) : it->second;
+  }
+
   std::vector<ColumnSpec> Columns() const {
     std::vector<ColumnSpec> columns;
     for (const distribution::LayoutFeature& feature : config_.features) {
-      const int64_t slot = type_ == MessageType::kInstance ? SlotOfName(feature.name) : -1;
+      const int64_t slot = V1SlotOf(feature.name);
       columns.push_back(slot >= 0 ? data::V1SlotColumn(feature.name, slot) : data::FidColumn(feature.name));
     }
     return columns;
@@ -132,7 +157,7 @@ class ShardingSparseFidsOp : public OpKernel {
     }));
     for (size_t c = 0; c < size; ++c) {
       const bool is_v1 = plan_->columns()[c].origin == ColumnSpec::Origin::kV1Slot && !plan_->converts_v1();
-      if (is_v1) {
+      if (is_v1 && !keep_v1_) {
         for (int64_t& fid : batch->fids[c]) fid = static_cast<int64_t>(data::V1ToV2(static_cast<uint64_t>(fid)));
       }
       const bool shared = rows->IsShared(static_cast<int>(c));
@@ -179,8 +204,9 @@ class ShardingSparseFidsOp : public OpKernel {
   }
 
   int num_shards_ = 1;
-  bool unique_ = false;
+  bool unique_ = false, keep_v1_ = false;
   MessageType type_ = MessageType::kExample;
+  std::unordered_map<std::string, int64_t> v1_slots_;
   LayoutConfig config_;
   std::unique_ptr<data::ColumnPlan> plan_;
 };

@@ -115,10 +115,13 @@ REGISTER_OP("ShardingSparseFidsV5")
     .Attr("input_type: string")
     .Attr("parallel_flag: int = 0")
     .Attr("single_thread_feature_watermark: int = 320000")
+    .Attr("v1_features: list(string) = []")
+    .Attr("v1_slots: list(int) = []")
+    .Attr("keep_v1: bool = false")
     .SetShapeFn(ShardingShapes)
     .Doc(R"doc(
 Deals the fids of records out to tables and shards: fid belongs to shard unsigned(fid) mod ps_num. Tables and features
-are in the order of their names; fids of version 1 become version 2.
+are in the order of their names; fids of version 1 become version 2, unless keep_v1 says otherwise.
 
 pb_input: records: a vector of Instances or Examples, or one ExampleBatch.
 fid_list: fids of each table and shard, table by table; of each the fids of the table's features, one after the other.
@@ -140,6 +143,9 @@ unique: whether a fid comes once in a feature's part of a list.
 input_type: example, examplebatch (example_batch) or instance.
 parallel_flag: kept for compatibility; parsing is divided among threads in any case.
 single_thread_feature_watermark: kept for compatibility.
+v1_features: features of Instances that come from slots of the flat list of fids, besides slot_<n> and fc_slot_<n>.
+v1_slots: of each of them the slot; -1 is a named column, whatever its name.
+keep_v1: leave fids of that list as they are, as ParseInstances does without named columns. No feature may have one then.
 )doc");
 
 REGISTER_OP("MonolithEmbeddingToLayoutV3")

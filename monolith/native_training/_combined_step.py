@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables' part of a training step in a few ops: a lookup that combines, and the way of gradients back through it.
+"""The tables' part of a step in a few ops: a lookup that combines and, in training, the way of gradients back.
 
 Possible where the model looks at no embedding of a single fid. Tables in this process take two ops, those on parameter
 servers three on the worker and two on each server (`_dealt_lookup`), whatever the number of features. The numbers are
@@ -16,6 +16,7 @@ from monolith.native_training import distributed_ps, feature, fused_embedding, h
 from monolith.native_training._collect_pass import FeatureConfigs
 from monolith.native_training._dealt_lookup import DealtFids
 from monolith.native_training._feature_collect import Part
+from monolith.native_training._feature_slices import add_to_reduced
 from monolith.native_training._feature_slots import Gradient
 from monolith.native_training._table_updates import TableUpdates
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
@@ -100,6 +101,7 @@ def combined_lookup(tables: Any, fids: Mapping[str, tf.RaggedTensor], configs: F
   batch = next(iter(fids.values())).shape[0]
   for output in outputs.values():
     output.set_shape([batch, *output.shape[1:]])
+    add_to_reduced(output)
   return CombinedLookup(outputs, dealt)
 
 
@@ -136,7 +138,7 @@ def _names(parts: Iterable[Part]) -> str:
 
 
 class CombinedFeatureFactory(feature.FeatureFactory):
-  """The factory of a training graph whose lookups are combined.
+  """The factory of a graph whose lookups are combined.
 
   Args:
     tables: from `create_tables`.

@@ -19,11 +19,18 @@ from monolith.native_training.model_export import export_context
 __all__ = [
   "EmbeddingFeatureEmbTable",
   "FeatureFactoryFromEmbeddings",
+  "add_to_reduced",
   "create_embedding_slices",
   "slice_key",
 ]
 
 _REDUCED_COLLECTION = "monolith_reduced_embs"
+
+
+def add_to_reduced(combined: tf.Tensor) -> None:
+  """While a model is exported, notes that its dense network starts here: exporters that cut the graph look for it."""
+  if export_context.is_exporting():
+    tf.compat.v1.add_to_collection(_REDUCED_COLLECTION, combined)
 
 
 def slice_key(feature_name: str, start: int, end: int) -> str:
@@ -131,6 +138,5 @@ def _combine_and_split(
     return pieces
   combined = combiner.combine(fids, embedding)
   if summed:
-    # The serving graph's dense network starts here; exporters that cut the graph look for the collection.
-    tf.compat.v1.add_to_collection(_REDUCED_COLLECTION, combined)
+    add_to_reduced(combined)
   return tf.split(combined, dims, axis=-1)

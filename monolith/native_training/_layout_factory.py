@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The factory of a training graph whose embeddings come as layouts."""
+"""The factory of a graph whose embeddings come as layouts."""
 
 from __future__ import annotations
 

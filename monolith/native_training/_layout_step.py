@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables' part of a step by layouts: records in, layouts out, and gradients of layouts back into the tables."""
+"""The tables' part of a step by layouts: records in, layouts out and, in training, gradients back into the tables."""
 
 from __future__ import annotations
 
@@ -8,15 +8,33 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import tensorflow as tf
 
 from idl.matrix.proto import example_pb2
-from monolith.native_training import distributed_ps_factory, hash_table_utils, prefetch_queue
+from monolith.native_training import distributed_ps_factory, graph_meta, hash_table_utils, prefetch_queue
 from monolith.native_training._collect_pass import FeatureConfigs
+from monolith.native_training._feature_slices import add_to_reduced
 from monolith.native_training._layout_factory import EmbeddingLayoutFactory
 from monolith.native_training._partitioned_hash_table import PartitionedHashTable
-from monolith.native_training._sparse_step import Filters
+from monolith.native_training._sparse_step import Filters, configs_for_graph
 from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training.data import parsers
+from monolith.native_training.model_export import export_context
 
-__all__ = ["LayoutLookup", "create_partitioned_tables", "split_records"]
+__all__ = ["LayoutLookup", "create_partitioned_tables", "has_records", "remember_parser", "split_records"]
+
+_PARSER_CTX = "layout_parser_ctx"
+
+
+def remember_parser(ctx: parsers.ParserCtx) -> None:
+  """Keeps for the default graph what the parser of its input left in `ctx`."""
+  _parser_of_graph()[0] = ctx
+
+
+def _parser_of_graph() -> List[parsers.ParserCtx]:
+  return graph_meta.get_meta(_PARSER_CTX, lambda: [parsers.ParserCtx()])
+
+
+def has_records(features: Any) -> bool:
+  """Whether the parser of a batch left records in it."""
+  return isinstance(features, Mapping) and parsers.SPARSE_FEATURES_KEY in features
 
 
 def split_records(features: Any) -> Tuple[tf.Tensor, Dict[str, Any]]:
@@ -25,7 +43,7 @@ def split_records(features: Any) -> Tuple[tf.Tensor, Dict[str, Any]]:
   Raises:
     ValueError: there are none.
   """
-  if not isinstance(features, Mapping) or parsers.SPARSE_FEATURES_KEY not in features:
+  if not has_records(features):
     raise ValueError(
       "enable_fused_layout: the batch has no records to shard; parse it by parse_examples, parse_example_batch or "
       "parse_instances, or switch enable_fused_layout off."
@@ -54,11 +72,13 @@ def create_partitioned_tables(
   used = {part.feature_name for out_config in layouts.values() for part in out_config.slice_configs}
   params = PartitionedHashTable.gen_op_params(
     config.num_ps,
-    configs.table_to_config,
+    configs_for_graph(config, configs),
     {name: table for name, table in configs.feature_to_table.items() if name in used},
     layouts,
     configs.feature_to_unmerged_slice_dims,
     configs.feature_to_combiner,
+    # Measured (benchmarks.serving.requests): to read fids that repeat costs less than to find them out.
+    unique=lambda: not export_context.is_exporting(),
   )
   return distributed_ps_factory.create_partitioned_hash_table(
     config.num_ps, True, hash_filters=filters.handles, op_params=params
@@ -70,13 +90,25 @@ class LayoutLookup:
 
   Args:
     tables: from `create_partitioned_tables`.
-    records: of the batch.
-    input_type: what they are.
+    records: of the batch; what they are the parser of the default graph's input has left (`remember_parser`).
+
+  Raises:
+    KeyError: the model looks up what the parser was not asked for, and fids of version 1 leave no room for it.
   """
 
-  def __init__(self, tables: PartitionedHashTable, records: tf.Tensor, input_type: str):
+  def __init__(self, tables: PartitionedHashTable, records: tf.Tensor):
     self._tables = tables
-    self._sharded = tables.shard(records, input_type)
+    (ctx,) = _parser_of_graph()
+    is_instance = ctx.parser_type == "instance"
+    keep_v1 = is_instance and ctx.keeps_v1
+    unknown = sorted(set(tables.feature_names) - set(ctx.v1_columns)) if keep_v1 else []
+    if unknown:
+      raise KeyError(
+        f"the model looks up feature {unknown[0]!r}, which the input lacks; parse_instances has fidv1_features "
+        f"{sorted(ctx.v1_columns)}."
+      )
+    v1_columns = {name: ctx.v1_columns.get(name, -1) for name in tables.feature_names} if is_instance else None
+    self._sharded = tables.shard(records, ctx.parser_type or "example", v1_columns=v1_columns, keep_v1=keep_v1)
     self._embeddings = tables.lookup_sharded(self._sharded)
 
   def prefetched(self, dense: Dict[str, Any], labels: Any, capacity: int) -> Tuple[Dict[str, Any], Any, Any]:
@@ -95,6 +127,8 @@ class LayoutLookup:
     embeddings: List[tf.Tensor] = list(self._embeddings)
     bundle = {"embeddings": embeddings, "sharded": self._sharded, "req_time": req_time}
     layouts = self._tables.to_layouts(embeddings, self._sharded)
+    for tensor in self._tables.flatten_layout(layouts):
+      add_to_reduced(tensor)
     return EmbeddingLayoutFactory(self._tables, layouts, bundle, manager, async_push=postpush)
 
   @property

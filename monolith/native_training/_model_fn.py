@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from monolith.core import base_layer
 from monolith.native_training import feature_utils
+from monolith.native_training._estimator_export import PredictOutput
 from monolith.native_training._estimator_spec import EstimatorSpec, ModeKeys
 from monolith.native_training._head_spec import EstimatorSpec as UserSpec
 from monolith.native_training._head_spec import Heads, normalize_heads, to_spec
@@ -22,6 +23,8 @@ from monolith.native_training._model_metrics import (
 from monolith.native_training.model_export import export_context
 
 __all__ = ["build_spec"]
+
+_DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 
 
 def build_spec(model: Any, features: Mapping[str, Any], mode: str, real_mode: str) -> EstimatorSpec:
@@ -69,7 +72,9 @@ def _predict_spec(model: Any, mode: str, heads: Heads, file: Optional[Prediction
     hooks.append(file.hook)
   spec = EstimatorSpec(mode, predictions=predictions, training_hooks=hooks, prediction_hooks=hooks)
   if export_context.is_exporting() and model._export_outputs:
-    return spec._replace(export_outputs={**(spec.export_outputs or {}), **model._export_outputs})
+    # Extra outputs come beside the predictions, unless the model names one so as to replace them.
+    default = {_DEFAULT_SIGNATURE: PredictOutput(spec.predictions)}
+    return spec._replace(export_outputs={**default, **model._export_outputs})
   return spec
 
 

@@ -120,19 +120,32 @@ class PartitionedHashTable:
   def _num_shards(self) -> int:
     return max(self._params.num_ps, 1)
 
-  def shard(self, records: tf.Tensor, input_type: str) -> parsers.ShardedFids:
+  @property
+  def feature_names(self) -> List[str]:
+    """The features whose fids are looked up, sorted."""
+    return sorted(self._params.feature_configs.feature_configs)
+
+  def shard(
+    self,
+    records: tf.Tensor,
+    input_type: str,
+    v1_columns: Optional[Mapping[str, int]] = None,
+    keep_v1: bool = False,
+  ) -> parsers.ShardedFids:
     """Deals the fids of records out; see `sharding_sparse_fids`."""
     params = self._params
-    return parsers.sharding_sparse_fids(records, params.num_ps, params.feature_configs, params.unique, input_type)
+    return parsers.sharding_sparse_fids(
+      records, params.num_ps, params.feature_configs, params.unique, input_type, v1_columns=v1_columns, keep_v1=keep_v1
+    )
 
   def lookup_sharded(self, sharded: parsers.ShardedFids) -> List[tf.Tensor]:
-    """Flat embeddings of each table and server, table by table; absent fids give zeros."""
+    """Embeddings [fids, dim] of each table and server, table by table; absent fids give zeros."""
     found: List[Dict[str, tf.Tensor]] = []
     shards: Any = sharded.shards
     for i, table in enumerate(self._tables):
       with self._device(i):
         found.append(table.lookup({name: shards[f"{name}:{i}"] for name in self._names}))
-    return [tf.reshape(found[i][name], [-1]) for name in self._names for i in range(self._num_shards)]
+    return [found[i][name] for name in self._names for i in range(self._num_shards)]
 
   def to_layouts(self, embeddings: Sequence[tf.Tensor], sharded: parsers.ShardedFids) -> Layouts:
     """The layouts of looked-up embeddings: a tensor each, or a list of them for NONE."""
@@ -179,7 +192,7 @@ class PartitionedHashTable:
 
     Args:
       layout_grads: a gradient of each tensor, as `flatten_layout` orders them.
-      embeddings, sharded: of the lookup.
+      embeddings, sharded: of the lookup; embeddings may be flat.
       global_step: int64 scalar.
       req_time: int64 seconds, a scalar or one a row, of which the latest counts.
       async_function_mgr, async_push: run the update with it, one step later.
@@ -207,15 +220,15 @@ class PartitionedHashTable:
     }
     ops = []
     for i, table in enumerate(self._tables):
-      pairs = {
-        name: (shards[f"{name}:{i}"], tf.reshape(grads[number[name, i]], [-1, self._dims[name]]))
-        for name in self._names
-      }
+      pairs = {name: (shards[f"{name}:{i}"], self._rows(name, grads[number[name, i]])) for name in self._names}
       with self._device(i):
         # A fid may come in several features of a table.
         updated = table.apply_gradients(pairs, global_step=global_step, req_time=req_time, enable_dedup=True)
         ops.append(updated.as_op())
     return tf.group(*ops)
+
+  def _rows(self, name: str, grads: tf.Tensor) -> tf.Tensor:
+    return grads if grads.shape.rank == 2 else tf.reshape(grads, [-1, self._dims[name]])
 
   def assign(self, values: Mapping[int, Mapping[str, Tuple[tf.Tensor, tf.Tensor]]]) -> PartitionedHashTable:
     """Sets entries: {server: {table: (fids, values)}}, dealt out already."""

@@ -26,6 +26,7 @@ __all__ = [
   "Filters",
   "SplitFeatures",
   "TableFeatureFactory",
+  "configs_for_graph",
   "create_filters",
   "create_tables",
   "lookup_features",
@@ -95,15 +96,16 @@ def create_tables(config: CpuTrainingConfig, feature_configs: FeatureConfigs, fi
     create = distributed_ps_factory.create_multi_type_hash_table
   return create(
     config.num_ps,
-    _configs_for_graph(config, feature_configs),
+    configs_for_graph(config, feature_configs),
     filters.handles,
     max_rpc_deadline_millis=config.max_rpc_deadline_millis,
   )
 
 
-def _configs_for_graph(
+def configs_for_graph(
   config: CpuTrainingConfig, feature_configs: FeatureConfigs
 ) -> Dict[str, entry.HashTableConfigInstance]:
+  """{table: what its entries are made of} in the default graph: while exporting, as `config` serves them."""
   if not (export_context.is_exporting() and config.skip_zero_embedding_when_serving):
     return feature_configs.table_to_config
   result = {}

@@ -70,9 +70,10 @@ class CpuTrainingConfig:
   :param max_slow_start_wait_minute: minutes for which a worker's start may be delayed. Refused.
   :param enable_variable_partition: spread large variables made by get_variable over the parameter servers.
   :param fuse_lookups: where the model allows it, look up and combine all embeddings by one op here and, with num_ps,
-    one on each server; the numbers are the same.
-  :param enable_fused_layout: leave fids in the records, shard them there, and look embeddings up by layout; it needs
-    lookup_embedding_slice without groups. With a clip_norm, the norm is that of the layouts' gradients.
+    one on each server: in training, evaluation, prediction and exports; the numbers are the same.
+  :param enable_fused_layout: leave fids in the records, shard them there, and look embeddings up by layout:
+    in training, evaluation, prediction and exports after a save. It needs lookup_embedding_slice without groups. With a
+    clip_norm, the norm is that of the layouts' gradients.
   :param only_feature_engineering: run the input pipeline only. Refused.
   :param enable_model_dump: record the model's graphs. Refused.
   :param profile_some_steps_from: first step of a profile of ten steps, counted in this run.

@@ -24,9 +24,17 @@ from monolith.native_training._combined_step import CombinedFeatureFactory, comb
 from monolith.native_training._control_hooks import ControlHooks
 from monolith.native_training._estimator_inputs import call_with_accepted, samples_in
 from monolith.native_training._exporting import create_export_listener
-from monolith.native_training._layout_step import LayoutLookup, create_partitioned_tables, split_records
+from monolith.native_training._layout_step import (
+  LayoutLookup,
+  create_partitioned_tables,
+  has_records,
+  remember_parser,
+  split_records,
+)
+from monolith.native_training._mode_pass import ModeLookups, record_lookups
 from monolith.native_training._sparse_step import (
   Filters,
+  SplitFeatures,
   TableFeatureFactory,
   create_filters,
   create_tables,
@@ -109,12 +117,10 @@ class CpuTraining:
       enable_variable_postpush=False,
     )
     self._task = task
-    self.parser_type: Optional[str] = None
-    """Which records the input function parsed."""
     with self._task_context():
       self._feature_configs = collect_feature_configs(task, config.hashtable_init_capacity)
       self.layouts = dict(getattr(task, "layout_dict", None) or {})
-      """{layout: how one lookup joins slices}, as the dry run met them."""
+      """{layout: how one lookup joins slices}, as training has them."""
 
   @property
   def config(self) -> CpuTrainingConfig:
@@ -138,10 +144,9 @@ class CpuTraining:
     """The task's input function, with a prefetching dataset."""
 
     def input_fn(config: Any = None) -> Any:
-      by_layout = self._config.enable_fused_layout and mode == ModeKeys.TRAIN
-      with self._task_context(), parsers.ParserCtx(by_layout) as parser_ctx:
+      with self._task_context(), parsers.ParserCtx(self._config.enable_fused_layout) as parser_ctx:
         result = call_with_accepted(self._task.create_input_fn(mode), mode=mode, config=config)
-      self.parser_type = parser_ctx.parser_type
+      remember_parser(parser_ctx)
       if isinstance(result, tf.data.Dataset):
         result = result.prefetch(tf.data.AUTOTUNE)
       return result
@@ -155,8 +160,10 @@ class CpuTraining:
       return None
 
     def serving_input_receiver_fn() -> Any:
-      with self._task_context():
-        return receiver_fn()
+      with self._task_context(), parsers.ParserCtx(self._config.enable_fused_layout) as parser_ctx:
+        receiver = receiver_fn()
+      remember_parser(parser_ctx)
+      return receiver
 
     return serving_input_receiver_fn
 
@@ -199,14 +206,15 @@ class _ModelBuilder:
 
   def build(self, features: Any, labels: Any) -> tf_estimator.EstimatorSpec:
     """The spec of the whole graph."""
-    if self._config.enable_fused_layout and self._trains and self._task.p.mode == ModeKeys.TRAIN:
+    if self._by_layout(features):
       return self._build_by_layout(features, labels)
     split = split_features(features, self._feature_configs)
     filters = create_filters(self._config, self._feature_configs)
     tables = create_tables(self._config, self._feature_configs, filters)
-    combined = self._combines()
-    lookup = combined_lookup if combined else lookup_features
-    embeddings = lookup(tables, split.fids, self._feature_configs)
+    configs = self._combined_configs(split, labels)
+    combined = configs is not None
+    configs = self._feature_configs if configs is None else configs
+    embeddings = (combined_lookup if combined else lookup_features)(tables, split.fids, configs)
     capacity = self._config.embedding_prefetch_capacity if self._trains else 0
     (embeddings, fids, dense, labels), queue = prefetch_queue.enqueue_dicts_with_queue_return(
       (embeddings, split.fids, split.dense, labels), capacity=capacity
@@ -220,7 +228,7 @@ class _ModelBuilder:
       tables,
       fids,
       embeddings,
-      self._feature_configs,
+      configs,
       self._async_function_mgr,
       postpush=self._config.enable_embedding_postpush and self._trains,
       req_time=get_req_time(dense),
@@ -229,35 +237,88 @@ class _ModelBuilder:
     return spec if export_context.is_exporting() else self._with_hooks(spec, filters)
 
   def _build_by_layout(self, features: Any, labels: Any) -> tf_estimator.EstimatorSpec:
-    if not self._training.layouts:
-      raise ValueError("enable_fused_layout: the model looks nothing up by lookup_embedding_slice; switch it off.")
     records, dense = split_records(features)
+    layouts = self._layouts(dense, labels)
     filters = create_filters(self._config, self._feature_configs)
-    tables = create_partitioned_tables(self._config, self._feature_configs, self._training.layouts, filters)
-    lookup = LayoutLookup(tables, records, self._training.parser_type or "example")
-    dense, labels, queue = lookup.prefetched(dense, labels, self._config.embedding_prefetch_capacity)
+    tables = create_partitioned_tables(self._config, self._feature_configs, layouts, filters)
+    lookup = LayoutLookup(tables, records)
+    capacity = self._config.embedding_prefetch_capacity if self._trains else 0
+    dense, labels, queue = lookup.prefetched(dense, labels, capacity)
     if queue is not None:
       self._hooks.append(prefetch_queue.EnqueueHook(queue))
-    progress_hook.set_samples_per_step(lookup.batch_size)
+    if not export_context.is_exporting():
+      progress_hook.set_samples_per_step(lookup.batch_size)
     self._run_late_after(lookup.batch_size)
-    factory = lookup.factory(self._async_function_mgr, self._config.enable_embedding_postpush, get_req_time(dense))
-    return self._with_hooks(self._call_model_fn(factory, dense, labels), filters)
+    postpush = self._config.enable_embedding_postpush and self._trains
+    factory = lookup.factory(self._async_function_mgr, postpush, get_req_time(dense))
+    spec = self._call_model_fn(factory, dense, labels)
+    return spec if export_context.is_exporting() else self._with_hooks(spec, filters)
+
+  def _by_layout(self, features: Any) -> bool:
+    """Whether embeddings come in layouts. Training insists; other graphs may have an input of parsed fids."""
+    if not self._config.enable_fused_layout:
+      return False
+    if self._updates_tables or has_records(features):
+      return True
+    logging.info("enable_fused_layout: the input of mode %s has no records, so parsed fids are looked up.", self._mode)
+    return False
+
+  @property
+  def _updates_tables(self) -> bool:
+    """Whether this is the graph that the collect pass has run for."""
+    return self._trains and self._task.p.mode == ModeKeys.TRAIN
 
   def _run_late_after(self, batch: Any) -> None:
     """Updates that are a step late do not begin in a step without a batch, which would cut them short."""
     if self._trains:
       self._async_function_mgr.run_after(tf.nest.flatten(batch, expand_composites=True)[0])
 
-  def _combines(self) -> bool:
-    """Whether one op looks up and combines all embeddings. Evaluation and export keep those of single fids at hand."""
-    if not (self._trains and self._task.p.mode == ModeKeys.TRAIN and self._config.fuse_lookups):
-      return False
-    reason = why_not_combined(self._feature_configs)
-    if not self._config.use_native_multi_hash_table:
-      reason = "tables have an op each (use_native_multi_hash_table=False)"
+  def _combined_configs(self, split: SplitFeatures, labels: Any) -> Optional[FeatureConfigs]:
+    """The tables, and the lookups of this mode, if one op can look up and combine all embeddings."""
+    if not (self._config.fuse_lookups and self._config.use_native_multi_hash_table):
+      return None
+    # An exported graph that calls its servers has to keep to their signatures, which know no dealt fids.
+    if export_context.is_exporting_distributed():
+      return None
+    configs = self._feature_configs
+    if not self._updates_tables:
+      found = self._lookups_of_mode(split.dense, labels, next(iter(split.fids.values())).shape[0], True)
+      if found is None:
+        return None
+      configs = dataclasses.replace(configs, lookups=found.lookups)
+    reason = why_not_combined(configs)
     if reason is not None:
-      logging.info("Embeddings are looked up fid by fid, since %s.", reason)
-    return reason is None
+      logging.info("Embeddings are looked up fid by fid in mode %s, since %s.", self._mode, reason)
+    return configs if reason is None else None
+
+  def _layouts(self, dense: Dict[str, Any], labels: Any) -> Mapping[str, Any]:
+    """{layout: how one lookup joins slices} in this mode."""
+    layouts = self._training.layouts
+    if not self._updates_tables:
+      found = self._lookups_of_mode(dense, labels, None, False)
+      layouts = layouts if found is None else found.layouts
+    if not layouts:
+      raise ValueError(
+        f"enable_fused_layout: the model looks nothing up by lookup_embedding_slice in mode {self._mode!r}; switch it "
+        "off."
+      )
+    return layouts
+
+  def _lookups_of_mode(
+    self, dense: Dict[str, Any], labels: Any, batch_size: Optional[int], with_embeddings: bool
+  ) -> Optional[ModeLookups]:
+    """What the model looks up in this mode; None where it does not run in a graph of placeholders."""
+    try:
+      return record_lookups(
+        self._task, self._run_model_fn, dense, labels, self._feature_configs, batch_size, with_embeddings
+      )
+    except Exception as error:  # noqa: BLE001 (the user's code; what is wrong with it, the graph itself will say)
+      logging.warning(
+        "A dry run of model_fn in mode %s failed, so embeddings are looked up as if nothing were known of it: %r",
+        self._mode,
+        error,
+      )
+      return None
 
   def _call_model_fn(
     self, factory: feature.FeatureFactory, features: Dict[str, Any], labels: Any
@@ -269,19 +330,20 @@ class _ModelBuilder:
       ctx.feature_factory = factory
     ctx.async_function_mgr = self._async_function_mgr
     try:
-      model_fn = self._task.create_model_fn()
       with _variable_scope(self._config), self._variable_creator_scope():
-        spec = call_with_accepted(
-          model_fn,
-          features=features,
-          labels=labels,
-          mode=self._mode,
-          config=tf_estimator.RunConfig(model_dir=self._model_dir),
-        )
-      return tf_estimator.EstimatorSpec.from_any(spec)
+        return tf_estimator.EstimatorSpec.from_any(self._run_model_fn(features, labels))
     finally:
       # They belong to this graph; a later one must not find them.
       ctx.feature_factory, ctx.layout_factory, ctx.async_function_mgr = None, None, None
+
+  def _run_model_fn(self, features: Mapping[str, Any], labels: Any) -> Any:
+    return call_with_accepted(
+      self._task.create_model_fn(),
+      features=features,
+      labels=labels,
+      mode=self._mode,
+      config=tf_estimator.RunConfig(model_dir=self._model_dir),
+    )
 
   def _variable_creator_scope(self) -> Any:
     if not self._prefetches_variables:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Container, Dict, Iterator, List, Optional, Tuple
 
 import tensorflow as tf
 
@@ -16,15 +16,17 @@ class WatchedFeatures(dict):
   Args:
     features: the features, or pairs.
     ragged_reads: where names of ragged features are appended when they are read.
+    watched: names of further features that count like ragged ones.
   """
 
-  def __init__(self, features: Any = (), ragged_reads: Optional[List[str]] = None):
+  def __init__(self, features: Any = (), ragged_reads: Optional[List[str]] = None, watched: Container[Any] = ()):
     super().__init__(features)
+    self._watched = watched
     # tf.nest and copies make one from pairs alone; they have read everything by then.
     self._ragged_reads: List[str] = [] if ragged_reads is None else ragged_reads
 
   def _noted(self, key: Any, value: Any) -> Any:
-    if isinstance(value, tf.RaggedTensor):
+    if isinstance(value, tf.RaggedTensor) or key in self._watched:
       self._ragged_reads.append(key)
     return value
 
@@ -59,7 +61,7 @@ class WatchedFeatures(dict):
   def __ror__(self, other: Any) -> Dict[Any, Any]:
     return other | self.copy()
 
-  # Where training combines embeddings, the features of a model lack the ragged ones: a model that asks which there are
+  # Where embeddings are combined, the features of a model lack the ragged ones: a model that asks which there are
   # counts as one that reads them. That __iter__ is overridden makes dict(features) and {**features} come here too.
 
   def __contains__(self, key: Any) -> bool:

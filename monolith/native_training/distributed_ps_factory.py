@@ -212,7 +212,7 @@ def create_partitioned_hash_table(
     num_ps: 0 for local tables without name suffix.
     use_native_multi_hash_table: must be True.
     max_rpc_deadline_millis: kept for compatibility.
-    hash_filters, sync_clients: one a server, one for local tables; None for none.
+    hash_filters, sync_clients: one a server, one for local tables; None for none. Not used while a model is exported.
     enable_gpu_emb, queue_configs: must be False and empty.
     op_params: how fids are dealt out; by default those of the innermost `ParserCtx`.
 
@@ -229,6 +229,14 @@ def create_partitioned_hash_table(
     raise ValueError("create_partitioned_hash_table: no op_params; make them by PartitionedHashTable.gen_op_params.")
   _check_count("create_partitioned_hash_table", "hash filters", hash_filters, num_ps)
   _check_count("create_partitioned_hash_table", "sync clients", sync_clients, num_ps)
+  if export_context.is_exporting_distributed():
+    raise ValueError(
+      "create_partitioned_hash_table: ExportMode.DISTRIBUTED is not supported yet; export standalone "
+      "(StandaloneExporter)."
+    )
+  if export_context.is_exporting():
+    # As create_native_multi_hash_table.
+    hash_filters = sync_clients = None
   if num_ps > 0:
     factory = MultiHashTableFactory(hash_filters, sync_clients)
     return _partitioned_hash_table.PartitionedHashTable(params, factory, distributed_ps.ps_device)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any, Dict, FrozenSet, Iterator, List, Optional, Sequence, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Iterator, List, Optional, Sequence, TypeAlias, Union
 
 import numpy as np
 import tensorflow as tf
@@ -281,23 +281,23 @@ class Estimator:
       batch_size: rows that the exported graph pretends to have while it is built.
       name: the copied model's name; `demo_export` by default.
       dense_only: export the dense part only.
-      enable_fused_layout: not supported yet.
+      enable_fused_layout: leave fids in the serialized records that serving_input_receiver_fn parses, shard them there,
+        and look embeddings up by layout, whichever way the model was trained; signatures and predictions are the same.
 
     Returns:
       What the exporter returns: the path, as bytes.
 
     Raises:
-      ValueError: the model has no serving_input_receiver_fn, or something asked is not supported yet.
+      ValueError: the model has no serving_input_receiver_fn, it parses no records though enable_fused_layout needs
+        them, or something asked is not supported yet.
     """
     from monolith.native_training import cpu_training
 
-    if enable_fused_layout:
-      raise ValueError("export_saved_model: enable_fused_layout is not supported yet; leave it False.")
     model = self._copy_of_model(ModeKeys.PREDICT)
     params = getattr(model, "p", model)
     params.name = name or "demo_export"
     params.train.per_replica_batch_size = batch_size
-    training = self._training(model).training
+    training = self._training(model, enable_fused_layout=enable_fused_layout).training
     receiver_fn = training.create_serving_input_receiver_fn()
     if receiver_fn is None:
       raise ValueError(f"{type(training.task).__name__} gives no serving_input_receiver_fn; exports need one.")
@@ -308,7 +308,7 @@ class Estimator:
       params.serving.export_dir_base,
       dense_only,
     )
-    return exporter.export_saved_model(receiver_fn)
+    return exporter.export_saved_model(_require_records(receiver_fn) if enable_fused_layout else receiver_fn)
 
   def get_variable_names(self) -> List[str]:
     """Names of the dense variables in the newest checkpoint."""
@@ -336,10 +336,29 @@ class Estimator:
     getattr(model, "p", model).mode = mode
     return model
 
-  def _training(self, model: Any) -> Any:
+  def _training(self, model: Any, **settings: Any) -> Any:
     from monolith.native_training._local_training import LocalTraining
 
-    return LocalTraining(model, self._runner, self.model_dir, also_supported=_ALSO_SUPPORTED)
+    runner = copy.copy(self._runner)
+    for name, value in settings.items():
+      setattr(runner, name, value)
+    return LocalTraining(model, runner, self.model_dir, also_supported=_ALSO_SUPPORTED)
+
+
+def _require_records(receiver_fn: Callable[[], Any]) -> Callable[[], Any]:
+  """`receiver_fn`, refused unless it parses records that keep their fids."""
+  from monolith.native_training._layout_step import has_records
+
+  def checked_receiver_fn() -> Any:
+    receiver = receiver_fn()
+    if not has_records(receiver.features):
+      raise ValueError(
+        "export_saved_model: enable_fused_layout needs a serving_input_receiver_fn that parses serialized records by "
+        "parse_examples, parse_example_batch or parse_instances; leave it False."
+      )
+    return receiver
+
+  return checked_receiver_fn
 
 
 def _checked_hooks(hooks: Optional[List[SessionRunHook]]) -> List[SessionRunHook]:

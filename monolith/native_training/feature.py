@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Features of a model: slots, slices, columns, and the two factories that stand behind them.
 
-The user's model function runs twice: against `DummyFeatureFactory`, which records the tables it needs, and against a
-`FeatureFactoryFromEmbeddings`, which answers from embeddings looked up in those tables.
+The user's model function runs against `DummyFeatureFactory`, which records the tables it needs, and in each graph
+against a factory that answers from embeddings looked up in those tables, such as `FeatureFactoryFromEmbeddings`.
 """
 
 from __future__ import annotations

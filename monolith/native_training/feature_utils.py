@@ -70,7 +70,8 @@ def apply_gradients_with_var_optimizer(
     global_step: incremented by 1 after everything else; the graph's global step by default.
     grads_and_vars_summary: write histograms and norms of gradients and variables.
     use_allreduce: not supported yet.
-    is_fused_layout: kept for compatibility; with layouts, the norms are those of the layouts' gradients.
+    is_fused_layout: embeddings come in layouts. All of them are trained, also those of features without a column here,
+      and the norms are those of the layouts' gradients.
     ue_gradient_check: of columns whose feature name contains one of ue_fc_names, or "uue", train only those fids whose
       embedding has a greater Euclidean norm than ue_euclidean_norm_threshold; gradients of the others become 0.
     ue_fc_names: such names; the norm is taken of the embeddings of the feature of that name, for "uue" alone of the
@@ -89,13 +90,13 @@ def apply_gradients_with_var_optimizer(
     ValueError: a setting is not supported yet, the clip type needs a clip_norm, or an optimizer (var_opt, a variable's
       own) is no `tf.compat.v1.train.Optimizer`.
   """
-  del is_fused_layout  # the context knows
   if use_allreduce:
     raise ValueError("apply_gradients_with_var_optimizer: use_allreduce is not supported yet; leave it False.")
   global_step = tf.compat.v1.train.get_or_create_global_step() if global_step is None else global_step
   clip = _checked_clip(clip_type, clip_norm, sparse_clip_norm, sparse_norm_warmup_steps)
   per_fid = grads_and_vars_summary or clip_type in (GradClipType.ClipByNorm, GradClipType.ClipByValue)
-  dense, sparse = _compute_gradients(ctx, var_opt, loss, feature_columns, per_fid or ue_gradient_check)
+  has_embeddings = bool(feature_columns) or is_fused_layout
+  dense, sparse = _compute_gradients(ctx, var_opt, loss, feature_columns, has_embeddings, per_fid or ue_gradient_check)
   if ue_gradient_check:
     sparse = _drop_small_embeddings(sparse, feature_columns, ue_fc_names, features or {}, ue_euclidean_norm_threshold)
   if dense_reduce_mean:
@@ -158,12 +159,13 @@ def _compute_gradients(
   var_opt: tf.compat.v1.train.Optimizer,
   loss: tf.Tensor,
   feature_columns: Sequence[FeatureColumn],
+  has_embeddings: bool,
   per_fid: bool,
 ) -> Tuple[List[GradAndVar], List[GradAndVar]]:
   """(dense, sparse) gradients in one backward pass, without those that the loss does not depend on."""
   _check_optimizer(var_opt, "var_opt")
   variables = tf.compat.v1.trainable_variables()
-  embeddings = ctx.gradient_targets(feature_columns, per_fid=per_fid) if feature_columns else []
+  embeddings = ctx.gradient_targets(feature_columns, per_fid=per_fid) if has_embeddings else []
   if not variables and not embeddings:
     return [], []
   pairs = var_opt.compute_gradients(loss, [*variables, *embeddings], colocate_gradients_with_ops=True)
@@ -274,5 +276,8 @@ def _apply_dense(ctx: Any, dense: List[GradAndVar], var_opt: tf.compat.v1.train.
 def _increment(ctx: Any, global_step: tf.Variable, train_ops: Sequence[Any]) -> Any:
   # Learning rates read the step while the update ops run, so those come first. The step is counted at once also where
   # the updates run one step later: a checkpoint of step n holds, after the flush before it, n updates.
+  # The counter's server has the one beside it: else the worker would send it there each step.
+  with tf.device(global_step.device):
+    one = tf.constant(1, global_step.dtype)
   with tf.control_dependencies([op for op in train_ops if op is not None]):
-    return tf.group(global_step.assign_add(1, read_value=False))
+    return tf.group(global_step.assign_add(one, read_value=False))

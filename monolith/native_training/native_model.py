@@ -2,8 +2,8 @@
 """The classes that a user's model derives from, and the losses of its heads.
 
 A `MonolithModel` gives `input_fn`, `model_fn` and `serving_input_receiver_fn`; the trainer does the rest. `model_fn`
-runs once to record which tables the model needs and again in every graph that is built, so it must be free of side
-effects.
+runs once to record which tables the model needs, again in every graph that is built and, outside of training, once more
+before, to record what it looks up in that mode. So it must be free of side effects.
 """
 
 from __future__ import annotations

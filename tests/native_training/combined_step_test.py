@@ -300,3 +300,4 @@ def test_every_way_to_a_ragged_feature_is_noted():
   features = WatchedFeatures({"d": dense, "r": ragged}, noted)
   assert features["d"] is dense and features.get("x", 5) == 5 and len(features) == 2 and "d" in features
   assert not noted
+  assert WatchedFeatures({"d": dense, "e": dense}, noted, watched=("e",))["e"] is dense and noted == ["e"]

@@ -244,3 +244,15 @@ def test_caller_mistakes():
   with tf.Graph().as_default():
     with pytest.raises(ValueError, match="clip_norm is -1"):
       _Fixture().apply(clip_norm=-1.0)
+
+
+def test_the_constant_that_counts_steps_is_beside_the_counter():
+  with tf.Graph().as_default() as graph:
+    with graph.device(tf.compat.v1.train.replica_device_setter(ps_tasks=2, worker_device="/job:chief/task:0")):
+      fixture = _Fixture()
+      fixture.apply()
+    ops = graph.get_operations()
+    (added,) = [
+      op.inputs[1].op for op in ops if op.type == "AssignAddVariableOp" and op.inputs[0] is fixture.step.handle
+    ]
+    assert added.type == "Const" and added.device == fixture.step.device and "/job:ps" in added.device

@@ -238,6 +238,31 @@ def test_shared_and_missing_columns_take_one_place():
   np.testing.assert_allclose(seq, [[[7, 7.5], [0, 0]], [[8, 8.5], [9, 9.5]]])
 
 
+def test_instances_give_slots_under_other_names_and_as_they_are():
+  names = ("fc_slot_3", "f_user", "slot_2")
+  configs = _configs({name: (name, [1], SUM, 0) for name in names}, {})
+  instance = proto_parser_pb2.Instance(fid=[(1 << 54) | 100, (2 << 54) | 5, (3 << 54) | 6])
+  instance.feature.add(name="fc_slot_3", fid=[(9 << 48) | 7])
+  records = tf.constant([instance.SerializeToString()])
+
+  def shard(features=configs, **arguments):
+    found = parsers.sharding_sparse_fids(records, 1, features, True, "instance", **arguments)
+    return {name[:-2]: fids.numpy().tolist() for name, fids in found.shards.items()}
+
+  assert shard() == {"f_user": [], "fc_slot_3": [(3 << 48) | 6], "slot_2": [(2 << 48) | 5]}
+  # The parser knows which column "fc_slot_3" is, and which slot "f_user".
+  named = {"f_user": 1, "fc_slot_3": -1}
+  assert shard(v1_columns=named) == {
+    "f_user": [(1 << 48) | 100], "fc_slot_3": [(9 << 48) | 7], "slot_2": [(2 << 48) | 5]
+  }  # fmt: skip
+  kept = shard(v1_columns={"f_user": 1}, keep_v1=True)
+  assert kept == {"f_user": [(1 << 54) | 100], "fc_slot_3": [(3 << 54) | 6], "slot_2": [(2 << 54) | 5]}
+  with pytest.raises(tf.errors.FailedPreconditionError, match="keep_v1, but a feature is a named column"):
+    shard(v1_columns=named, keep_v1=True)
+  with pytest.raises(InvalidArgument, match=r"slot 2000 is not in \[0, 1024\)"):
+    shard(v1_columns={"f_user": 2000})
+
+
 def test_instances_give_slots_of_version_1():
   configs = _configs({"fc_slot_1": ("a", [1], SUM, 0), "named": ("b", [1], SUM, 0)}, {"o": (CONCAT, [("named", 0, 1)])})
   instance = proto_parser_pb2.Instance(fid=[(1 << 54) | 100, (2 << 54) | 5])

@@ -372,7 +372,9 @@ class TestModelFn:
         model.add_extra_output("extra", tf.constant([1.0]))
       model.result = lambda *_: EstimatorSpec(label=None, pred=tf.constant([0.5]))
       spec = _run_model_fn(model, ModeKeys.PREDICT)
-    assert list(spec.export_outputs) == ["extra"]
+    assert list(spec.export_outputs) == ["serving_default", "extra"]
+    np.testing.assert_allclose(tf.get_static_value(spec.export_outputs["serving_default"].outputs["output"]), [0.5])
+    np.testing.assert_allclose(tf.get_static_value(spec.export_outputs["extra"].outputs["output"]), [1.0])
 
 
 def _variable():

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Union
 
 import tensorflow as tf
 
@@ -56,6 +56,8 @@ def sharding_sparse_fids(
   parallel_flag: int = 0,
   fid_list_ret_list: bool = False,
   version: int = 5,
+  v1_columns: Optional[Mapping[str, int]] = None,
+  keep_v1: bool = False,
 ) -> ShardedFids:
   """Deals the fids of records out: a fid belongs to shard unsigned(fid) mod ps_num of its feature's table.
 
@@ -71,6 +73,9 @@ def sharding_sparse_fids(
     parallel_flag: kept for compatibility.
     fid_list_ret_list: return lists instead of dicts by `<table>:<shard>`.
     version: of the encoding; 5.
+    v1_columns: {feature: slot} of Instances' flat list of fids, besides `slot_<n>` and `fc_slot_<n>`; -1 is a named
+      column whatever its name.
+    keep_v1: leave the fids of that list version 1, as `parse_instances` does without named columns.
 
   Returns:
     A `ShardedFids`; what other versions would give is None.
@@ -78,7 +83,7 @@ def sharding_sparse_fids(
   Raises:
     CallerError: input_type is unknown.
     ValueError: another version is asked for, or there are no features.
-    FailedPreconditionError: the configuration does not make sense.
+    FailedPreconditionError: the configuration does not make sense, or keep_v1 meets a named column.
   """
   if input_type not in _INPUT_TYPES:
     raise CallerError(f"sharding_sparse_fids: input_type is {input_type!r}; it must be one of {_INPUT_TYPES}.")
@@ -96,6 +101,9 @@ def sharding_sparse_fids(
     unique=bool(unique() if callable(unique) else unique),
     input_type=input_type,
     parallel_flag=parallel_flag,
+    v1_features=list(v1_columns or {}),
+    v1_slots=list((v1_columns or {}).values()),
+    keep_v1=keep_v1,
   )
   names = [f"{table}:{shard}" for table in tables for shard in range(num_shards)]
 

@@ -8,7 +8,8 @@ in graphs and inside `Dataset.map`. Serialized Examples are read as a dataset re
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Union
+import contextvars
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
@@ -40,22 +41,27 @@ _RAGGED = -1
 
 
 class ParserCtx:
-  """Options of parsers, as a context manager.
+  """Options of parsers, as a context manager. Contexts nest, in each thread by itself: a thread that is started
+  inside a block begins outside of all, and enters what it needs.
 
   Args:
     enable_fused_layout: leave fids in the records: parsers return dense columns and, as SPARSE_FEATURES_KEY, the
       records themselves, of which `sharding_sparse_fids` deals the fids out.
 
   Attributes:
-    enable_resource_constrained_roughsort: True makes `parse_instances` return the extra `item_id` too.
+    enable_resource_constrained_roughsort: True makes `parse_instances` return the extra `item_id` too; of the process.
+    parser_type: which records the last parser inside the block took.
+    v1_columns: of Instances {name of the result: slot}, as `parse_instances` was asked.
+    keeps_v1: whether its fids of those slots stay version 1.
   """
 
   enable_resource_constrained_roughsort = False
-  _stack: List[ParserCtx] = []
 
   def __init__(self, enable_fused_layout: bool = False):
     self.enable_fused_layout = enable_fused_layout
     self.parser_type: Optional[str] = None
+    self.v1_columns: Dict[str, int] = {}
+    self.keeps_v1 = False
     self.sharding_sparse_fids_op_params: Any = None
     self._values: Dict[str, Any] = {}
 
@@ -66,19 +72,29 @@ class ParserCtx:
     return self._values.get(key, default)
 
   def __enter__(self) -> ParserCtx:
-    ParserCtx._stack.append(self)
+    _STACK.set((*_STACK.get(), self))
     return self
 
   def __exit__(self, *unused: Any) -> None:
-    ParserCtx._stack.remove(self)
+    stack = _STACK.get()
+    innermost = len(stack) - 1 - stack[::-1].index(self)
+    _STACK.set(stack[:innermost] + stack[innermost + 1 :])
 
 
-_DEFAULT_CTX = ParserCtx()
+_STACK: contextvars.ContextVar[Tuple[ParserCtx, ...]] = contextvars.ContextVar("monolith_parser_ctx_stack", default=())
+_OUTERMOST: contextvars.ContextVar[Optional[ParserCtx]] = contextvars.ContextVar("monolith_parser_ctx", default=None)
 
 
 def get_default_parser_ctx() -> ParserCtx:
-  """The innermost context, or one that the process has for those who open none."""
-  return ParserCtx._stack[-1] if ParserCtx._stack else _DEFAULT_CTX
+  """The innermost context of this thread, or one that it has outside of all blocks."""
+  stack = _STACK.get()
+  if stack:
+    return stack[-1]
+  outermost = _OUTERMOST.get()
+  if outermost is None:
+    outermost = ParserCtx()
+    _OUTERMOST.set(outermost)
+  return outermost
 
 
 class _Columns:
@@ -248,6 +264,8 @@ def parse_instances(
     dense_feature_shapes=dense_feature_shapes, dense_feature_types=dense_feature_types, extra_features=extra_features,
     extra_feature_shapes=extra_feature_shapes,
   )  # fmt: skip
+  ctx = get_default_parser_ctx()
+  ctx.v1_columns, ctx.keeps_v1 = v1_columns, not fidv2_features
   slots = [] if fused else list(v1_columns.values())
   return columns.parse(
     lambda **attributes: gen_monolith_ops.parse_instances(tensor, fidv1_features=slots, **attributes),

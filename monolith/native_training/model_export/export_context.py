@@ -27,6 +27,7 @@ __all__ = [
   "is_exporting",
   "is_exporting_distributed",
   "is_exporting_standalone",
+  "scratch_export_context",
 ]
 
 Tensors = Union[tf.Tensor, Mapping[str, tf.Tensor]]
@@ -172,6 +173,18 @@ def enter_export_mode(mode: ExportMode, export_ctx: Optional[ExportContext] = No
     yield export_ctx
   finally:
     EXPORT_MODE, EXPORT_CTX = ExportMode.NONE, None
+
+
+@contextlib.contextmanager
+def scratch_export_context() -> Iterator[None]:
+  """Inside the block, what graphs under construction register with an export in progress is forgotten again."""
+  global EXPORT_CTX
+  context = EXPORT_CTX
+  EXPORT_CTX = None if context is None else ExportContext(context.with_remote_gpu)
+  try:
+    yield
+  finally:
+    EXPORT_CTX = context
 
 
 def is_dry_run_or_exporting() -> bool:

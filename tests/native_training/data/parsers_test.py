@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import struct
+import threading
 
 import pb_records
 import pytest
@@ -425,6 +426,44 @@ def test_arguments_are_in_collections_and_contexts():
       assert parsers.get_default_parser_ctx() is inner
       inner.set("key", 1)
     assert parsers.get_default_parser_ctx() is outer and outer.get("key", 7) == 7
+
+
+def test_each_thread_has_contexts_of_its_own():
+  inside, checked = threading.Barrier(2, timeout=60), threading.Barrier(2, timeout=60)
+  found = {}
+
+  def work(name, fused):
+    assert not parsers.get_default_parser_ctx().enable_fused_layout
+    outermost = parsers.get_default_parser_ctx()
+    with parsers.ParserCtx(fused) as own:
+      inside.wait()
+      # Both threads are inside their blocks, and neither is on the other's stack.
+      columns = parse_examples(strings(example_pb2.Example()), ["a"])
+      found[name] = (parsers.get_default_parser_ctx() is own, list(columns), own.parser_type)
+      checked.wait()
+    found[name] += (parsers.get_default_parser_ctx() is outermost, outermost)
+
+  # The caller's block is not theirs.
+  with parsers.ParserCtx(enable_fused_layout=True) as outer:
+    threads = [threading.Thread(target=work, args=(f"{fused}", fused)) for fused in (True, False)]
+    for thread in threads:
+      thread.start()
+    for thread in threads:
+      thread.join()
+    assert parsers.get_default_parser_ctx() is outer
+  assert found["True"][:4] == (True, [parsers.SPARSE_FEATURES_KEY], "example", True)
+  assert found["False"][:4] == (True, ["a"], "example", True)
+  assert found["True"][4] is not found["False"][4]
+
+
+def test_a_context_entered_twice_is_left_once_at_a_time():
+  with parsers.ParserCtx() as one:
+    with parsers.ParserCtx() as other:
+      with one:
+        pass
+      assert parsers.get_default_parser_ctx() is other
+    assert parsers.get_default_parser_ctx() is one
+  assert parsers.get_default_parser_ctx() is not one
 
 
 def test_roughsort_adds_the_item(monkeypatch):

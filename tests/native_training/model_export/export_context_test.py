@@ -30,6 +30,18 @@ def test_mode_ends_with_an_error_too():
   assert not export_context.is_exporting()
 
 
+def test_what_a_dry_run_registers_is_forgotten():
+  with export_context.scratch_export_context():
+    assert export_context.get_current_export_ctx() is None
+  with export_context.enter_export_mode(ExportMode.STANDALONE, export_context.ExportContext(True)) as ctx:
+    with pytest.raises(KeyError), export_context.scratch_export_context():
+      scratch = export_context.get_current_export_ctx()
+      assert export_context.is_exporting() and scratch is not ctx and scratch.with_remote_gpu
+      scratch.dense_sub_graph("d")
+      raise KeyError("x")
+    assert export_context.get_current_export_ctx() is ctx and not ctx.dense_sub_graphs
+
+
 def test_dry_run_counts_where_asked():
   with tf.Graph().as_default() as graph:
     assert not export_context.is_dry_run_or_exporting()
