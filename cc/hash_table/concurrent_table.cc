@@ -37,21 +37,31 @@ void RaiseTo(std::atomic<int64_t>* highest, int64_t value) {
   }
 }
 
-// Where the rows of a batch lie.
+// Where rows that a batch brings lie: one after another in `rows`, or where `row_of` says.
 class Rows {
  public:
-  Rows(const Batch& batch, int dim) : batch_(batch), dim_(dim) {}
-  const float* operator[](int64_t i) const {
-    return batch_.row_of != nullptr ? batch_.row_of[i] : batch_.rows + i * dim_;
-  }
+  Rows(const float* rows, const float* const* row_of, int dim) : rows_(rows), row_of_(row_of), dim_(dim) {}
+  Rows(const Batch& batch, int dim) : Rows(batch.rows, batch.row_of, dim) {}
+  const float* operator[](int64_t i) const { return row_of_ != nullptr ? row_of_[i] : rows_ + i * dim_; }
   void Prefetch(int64_t i) const {
     PrefetchBytes(reinterpret_cast<const char*>((*this)[i]), sizeof(float) * dim_, false);
   }
 
  private:
-  const Batch& batch_;
+  const float* const rows_;
+  const float* const* const row_of_;
   const int64_t dim_;
 };
+
+// The embeddings that a batch's gradients were computed from; of an empty batch, nothing.
+Rows LookedUp(const Batch& batch, const TableConfig& config, int dim) {
+  if (batch.looked_up == nullptr && batch.looked_up_of == nullptr && batch.n > 0) {
+    throw TableError("table '" + config.name +
+                     "': its dc optimizer takes the embeddings that the gradients were computed from; pass them beside "
+                     "the gradients as looked_up, or use another optimizer.");
+  }
+  return Rows(batch.looked_up, batch.looked_up_of, dim);
+}
 
 // Requires: the shard's mutex is held.
 void Erase(TableStorage::Shard* shard, const FidIndex::Place& place) {
@@ -415,7 +425,7 @@ void ConcurrentTable::OptimizeWith(const Batch& batch, const StepSettings& setti
     EntryWriter(*codec_, storage())
         .WriteEach(
             batch, ClampTime(settings.update_ts), settings.filter, [&](int64_t i) { rows.Prefetch(i); },
-            [&](int64_t i, char* value, char* state, bool) { step(rows[i], value, state); });
+            [&](int64_t i, char* value, char* state, bool) { step(i, value, state); });
   }
   RaiseMaxUpdateTs(settings.update_ts);  // a refused step has none
 }
@@ -424,12 +434,17 @@ void ConcurrentTable::Optimize(const Batch& batch, const StepSettings& settings)
   const Rows rows(batch, codec_->dim());
   if (const Optimizer* optimizer = codec_->only_optimizer()) {
     const StepContext context{settings.learning_rates[0], settings.global_step};
-    OptimizeWith(batch, settings, rows, [=, &context](const float* gradient, char* value, char* state) {
-      optimizer->Step(reinterpret_cast<float*>(value), reinterpret_cast<float*>(state), gradient, context);
+    OptimizeWith(batch, settings, rows, [=, &context](int64_t i, char* value, char* state) {
+      optimizer->Step(reinterpret_cast<float*>(value), reinterpret_cast<float*>(state), rows[i], context);
+    });
+  } else if (codec_->needs_looked_up()) {
+    const Rows looked_up = LookedUp(batch, config_, codec_->dim());
+    OptimizeWith(batch, settings, rows, [&](int64_t i, char* value, char* state) {
+      codec_->Optimize(rows[i], looked_up[i], settings.learning_rates, settings.global_step, value, state);
     });
   } else {
-    OptimizeWith(batch, settings, rows, [&](const float* gradient, char* value, char* state) {
-      codec_->Optimize(gradient, settings.learning_rates, settings.global_step, value, state);
+    OptimizeWith(batch, settings, rows, [&](int64_t i, char* value, char* state) {
+      codec_->Optimize(rows[i], nullptr, settings.learning_rates, settings.global_step, value, state);
     });
   }
 }

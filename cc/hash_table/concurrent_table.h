@@ -35,6 +35,7 @@ class ConcurrentTable : public EmbeddingTable {
   const TableConfig& config() const override { return config_; }
   int dim() const override { return codec_->dim(); }
   int num_slices() const override { return codec_->num_slices(); }
+  bool needs_looked_up() const override { return codec_->needs_looked_up(); }
   uint64_t size() const override;
   int64_t max_update_ts() const override { return max_update_ts_.load(std::memory_order_relaxed); }
 
@@ -59,7 +60,7 @@ class ConcurrentTable : public EmbeddingTable {
   TableStorage* storage() const { return storage_.load(std::memory_order_seq_cst); }
   void RaiseMaxUpdateTs(int64_t update_ts);
   void AssignSkippingZeros(const Batch& batch, int64_t update_ts, AdmissionFilter* filter);
-  // step(gradient, value, state) for every fid of the batch that has or gets an entry.
+  // step(i, value, state) for every fid of the batch, its i-th, that has or gets an entry; fetches row i before.
   template <typename Rows, typename Step>
   void OptimizeWith(const Batch& batch, const StepSettings& settings, const Rows& rows, Step step);
 

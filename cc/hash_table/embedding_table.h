@@ -35,6 +35,9 @@ struct Batch {
   const int64_t* occurrences = nullptr;  // how often each was seen: what the filter counts; null: once
   int part = 0;                          // a call takes only those fids that belong to part `part` of `num_parts`
   int num_parts = 1;                     // (PartOfFid): so threads share a batch, and a fid is one thread's
+  // Where the rows are gradients: the embeddings that they were computed from, for a table that needs_looked_up().
+  const float* looked_up = nullptr;            // [n, dim]
+  const float* const* looked_up_of = nullptr;  // or, if not null, where the one of each fid is
 };
 
 // What an optimizer step takes beside a gradient.
@@ -66,6 +69,8 @@ class EmbeddingTable {
   virtual const TableConfig& config() const = 0;
   virtual int dim() const = 0;
   virtual int num_slices() const = 0;
+  // Whether an optimizer step takes the embeddings that its gradient was computed from (optimizers/dc.cc).
+  virtual bool needs_looked_up() const = 0;
   virtual uint64_t size() const = 0;
   virtual int64_t max_update_ts() const = 0;
 
@@ -81,7 +86,8 @@ class EmbeddingTable {
   virtual void Assign(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) = 0;
   virtual void AssignAdd(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) = 0;
 
-  // One optimizer step for each occurrence; the rows are gradients.
+  // One optimizer step for each occurrence; the rows are gradients. Throws TableError, with nothing changed, if the batch
+  // lacks what needs_looked_up() asks for.
   virtual void Optimize(const Batch& batch, const StepSettings& settings) = 0;
 
   // Gives every fid fresh first values and an update time of `now`; found[i] tells whether it was there (1) or not (0).

@@ -35,10 +35,11 @@ class TrainingCodec : public EntryCodec {
       slice.initializer =
           ForSlice(config, i, [&] { return NewInitializer(spec.initializer, config.seed, static_cast<int>(i)); });
       slice.optimizer = ForSlice(config, i, [&] { return NewOptimizer(spec.optimizer, spec.dim); });
-      slice.retriever = ForSlice(config, i, [&] { return NewRetrieverOf(config, spec); });
+      slice.retriever = ForSlice(config, i, [&] { return NewRetrieverOf(config, spec, *slice.optimizer); });
       plain_reads_ = plain_reads_ && slice.retriever == nullptr;
       slice.scales_gradients = slice.retriever != nullptr && slice.retriever->scales_gradients();
       needs_global_step_ = needs_global_step_ || slice.scales_gradients || slice.optimizer->needs_global_step();
+      needs_looked_up_ = needs_looked_up_ || slice.optimizer->needs_looked_up();
       dim_ += spec.dim;
       state_bytes_ += slice.optimizer->state_bytes();
       schemas_.push_back(slice.optimizer->schema());
@@ -75,8 +76,8 @@ class TrainingCodec : public EntryCodec {
     for (int i = 0; i < dim_; ++i) weights[i] += delta[i];
   }
 
-  void Optimize(const float* gradient, const float* learning_rates, int64_t global_step, char* value,
-                char* state) const override {
+  void Optimize(const float* gradient, const float* looked_up, const float* learning_rates, int64_t global_step,
+                char* value, char* state) const override {
     if (needs_global_step_ && global_step < 0) {
       throw TableError("table '" + config_.name + "': global_step is " + std::to_string(global_step) +
                        "; a slice of it (batch_softmax, one_bit) depends on the step, which must be >= 0.");
@@ -86,12 +87,16 @@ class TrainingCodec : public EntryCodec {
       float* weights = Floats(value) + slice.offset;
       const float* own = gradient + slice.offset;
       if (slice.scales_gradients) own = ScaledGradient(slice, weights, own, global_step);
-      slice.optimizer->Step(weights, Floats(state + slice.state_offset), own, {learning_rates[i], global_step});
+      const float* own_looked_up = looked_up == nullptr ? nullptr : looked_up + slice.offset;
+      slice.optimizer->Step(weights, Floats(state + slice.state_offset), own,
+                            {learning_rates[i], global_step, own_looked_up});
     }
   }
 
+  bool needs_looked_up() const override { return needs_looked_up_; }
+
   const Optimizer* only_optimizer() const override {
-    return num_slices_ == 1 && !needs_global_step_ ? slices_[0].optimizer.get() : nullptr;
+    return num_slices_ == 1 && !needs_global_step_ && !needs_looked_up_ ? slices_[0].optimizer.get() : nullptr;
   }
 
   char* SaveRest(const char* value, const char* state, uint32_t update_ts, char* out) const override {
@@ -126,13 +131,19 @@ class TrainingCodec : public EntryCodec {
   };
 
   // Compressors are all set or all unset: half of them would leave it open how the others are read.
-  static std::unique_ptr<Retriever> NewRetrieverOf(const TableConfig& config, const SliceConfig& slice) {
+  static std::unique_ptr<Retriever> NewRetrieverOf(const TableConfig& config, const SliceConfig& slice,
+                                                   const Optimizer& optimizer) {
     if (slice.compressor.name.empty() != config.slices[0].compressor.name.empty()) {
       throw TableError(
           "the compressor is set in some slices and unset in others; set it in all of them (fp32 reads "
           "what is stored), or in none.");
     }
-    return NewRetriever(slice.compressor);
+    std::unique_ptr<Retriever> retriever = NewRetriever(slice.compressor);
+    if (retriever != nullptr && optimizer.needs_looked_up()) {
+      throw TableError("dc compares weights with what was looked up, and lookups through " + slice.compressor.name +
+                       " give other floats than the entry holds; use fp16 or fp32, or another optimizer.");
+    }
+    return retriever;
   }
 
   // The caller's gradient is an op's input: the result lies in memory of the thread, until the next call.
@@ -156,6 +167,7 @@ class TrainingCodec : public EntryCodec {
   std::vector<int> slice_state_bytes_;
   bool plain_reads_ = true;
   bool needs_global_step_ = false;
+  bool needs_looked_up_ = false;
 };
 
 class ServingCodec : public EntryCodec {
@@ -195,7 +207,7 @@ class ServingCodec : public EntryCodec {
     Assign(sum.data(), value);
   }
 
-  void Optimize(const float*, const float*, int64_t, char*, char*) const override {
+  void Optimize(const float*, const float*, const float*, int64_t, char*, char*) const override {
     throw TableError("table '" + config_.name +
                      "' has serving entries, which hold no optimizer state; train the "
                      "table that it was exported from.");

@@ -36,10 +36,13 @@ class EntryCodec {
   virtual void Read(const char* value, float* embedding) const = 0;
   virtual void Assign(const float* embedding, char* value) const = 0;
   virtual void AssignAdd(const float* delta, char* value) const = 0;
-  // `learning_rates` has one rate a slice. Throws TableError, with nothing changed, where entries cannot be trained and
-  // for a negative global_step where it matters.
-  virtual void Optimize(const float* gradient, const float* learning_rates, int64_t global_step, char* value,
-                        char* state) const = 0;
+  // `learning_rates` has one rate a slice; `looked_up` is the embedding that the gradient was computed from, and may be
+  // null unless needs_looked_up(). Throws TableError, with nothing changed, where entries cannot be trained and for a
+  // negative global_step where it matters.
+  virtual void Optimize(const float* gradient, const float* looked_up, const float* learning_rates, int64_t global_step,
+                        char* value, char* state) const = 0;
+
+  virtual bool needs_looked_up() const { return false; }
 
   // Not null: an optimizer step is this one's, on the whole value and state, with the first learning rate.
   virtual const Optimizer* only_optimizer() const { return nullptr; }

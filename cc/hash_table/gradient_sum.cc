@@ -21,6 +21,7 @@ GradientSum::GradientSum(const std::vector<RowRun>& runs, int dim, int part, int
   rows_.reserve(NumRows(runs) / num_parts);
   occurrences_.reserve(NumRows(runs) / num_parts);
   std::vector<Repeat> repeats;
+  const bool told = std::all_of(runs.begin(), runs.end(), [](const RowRun& run) { return run.looked_up != nullptr; });
   for (const RowRun& run : runs) {
     for (int64_t i = 0; i < run.n; ++i) {
       if (num_parts > 1 && PartOfFid(run.fids[i], num_parts) != part) continue;
@@ -28,6 +29,7 @@ GradientSum::GradientSum(const std::vector<RowRun>& runs, int dim, int part, int
       if (number == static_cast<int32_t>(rows_.size())) {
         rows_.push_back(run.rows + i * dim);
         occurrences_.push_back(1);
+        if (told) looked_up_.push_back(run.looked_up + i * dim);
       } else {
         ++occurrences_[number];
         repeats.push_back({number, run.rows + i * dim});

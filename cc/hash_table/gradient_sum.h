@@ -14,6 +14,8 @@ struct RowRun {
   const int64_t* fids;
   int64_t n;
   const float* rows;  // [n, dim]
+  const float* looked_up =
+      nullptr;  // [n, dim]: the embeddings that gradients were computed from, where they are asked for
 };
 
 // The rows of all runs.
@@ -33,6 +35,8 @@ class GradientSum {
   // Row i is the summed gradient of fid i: of a fid that occurs once, the row of the batch itself.
   const std::vector<const float*>& gradients() const { return rows_; }
   const std::vector<int64_t>& occurrences() const { return occurrences_; }
+  // What fid i was looked up as, by its first occurrence; empty unless all runs tell.
+  const std::vector<const float*>& looked_up() const { return looked_up_; }
 
  private:
   struct Repeat {
@@ -43,6 +47,7 @@ class GradientSum {
 
   DistinctFids distinct_;
   std::vector<const float*> rows_;
+  std::vector<const float*> looked_up_;
   std::vector<int64_t> occurrences_;
   std::vector<float> sums_;  // rows of the fids that occur more than once
 };

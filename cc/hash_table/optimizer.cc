@@ -29,12 +29,6 @@ bool RegisterOptimizer(const std::string& name, OptimizerFactory factory) {
 
 std::unique_ptr<Optimizer> NewOptimizer(const OptimizerConfig& config, int dim) {
   if (config.name.empty()) throw TableError("the optimizer is unset; set one of " + KnownNames() + ".");
-  if (config.name == "dc") {
-    throw TableError(
-        "dc decorates another optimizer and needs the weights that the gradient was computed from, but its config has "
-        "no field for the one and no op brings the other; use one of " +
-        KnownNames() + ".");
-  }
   const auto it = Registry().find(config.name);
   if (it == Registry().end()) {
     throw TableError("the optimizer '" + config.name + "' is unknown; use one of " + KnownNames() + ".");

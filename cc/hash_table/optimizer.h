@@ -30,8 +30,8 @@ struct StateSchema {
 struct StepContext {
   float learning_rate;
   int64_t global_step;
-  // The weights from which the gradient was computed, for optimizers/dc.h alone; no op brings them.
-  const float* latest_weights = nullptr;
+  // The weights that the gradient was computed from; null unless the optimizer needs_looked_up().
+  const float* looked_up = nullptr;
 };
 
 // The update rule of one slice. Stateless itself: the state lies in the entry, behind the embeddings.
@@ -46,6 +46,8 @@ class Optimizer {
   virtual void InitState(float* state) const = 0;
   // True if a step depends on global_step, which then must not be negative.
   virtual bool needs_global_step() const { return false; }
+  // True if a step takes StepContext::looked_up.
+  virtual bool needs_looked_up() const { return false; }
   // One step. `weights`, `state` and `gradient` do not overlap.
   virtual void Step(float* weights, float* state, const float* gradient, const StepContext& context) const = 0;
 };
@@ -55,8 +57,7 @@ using OptimizerFactory = std::function<std::unique_ptr<Optimizer>(const Optimize
 // Adds an optimizer under the name that its member has in the OptimizerConfig message. For static initialisation.
 bool RegisterOptimizer(const std::string& name, OptimizerFactory factory);
 
-// Throws TableError for a name that is unset, unknown or of an optimizer that no config can describe, or a setting that
-// makes no sense.
+// Throws TableError for a name that is unset or unknown, or a setting that makes no sense.
 std::unique_ptr<Optimizer> NewOptimizer(const OptimizerConfig& config, int dim);
 
 }  // namespace monolith

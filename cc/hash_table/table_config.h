@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -38,6 +39,8 @@ struct OptimizerConfig {
   float l2_regularization_strength = 0;
   float momentum = 0;
   float averaging_ratio = 0;
+  float lambda = 0;
+  std::shared_ptr<const OptimizerConfig> base;  // what dc decorates; null: nothing
   bool use_nesterov = false;
   bool decouple_weight_decay = false;
   bool enable_dynamic_wd = false;

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "cc/hash_table/batch_update.h"
 #include "cc/kernels/learning_rates.h"
+#include "cc/kernels/looked_up_input.h"
 #include "cc/kernels/scalar_input.h"
 #include "cc/kernels/stacked_ids.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -62,10 +63,16 @@ class MultiTableOptimizeOp : public MultiTableUpdateOp {
     int64_t update_ts, step;
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kUpdateTime, "update_time", &update_ts));
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kGlobalStep, "global_step", &step));
+    LookedUpInput input;
+    const float* looked_up;
+    TF_RETURN_IF_ERROR(input.Read(ctx, 1));
+    TF_RETURN_IF_ERROR(input.Floats(0, stacked.num_values, &looked_up));
     // However often a fid occurs in the batch, the filter counts it once a step if its gradients are summed.
     const StepFor step_for = dedup_ ? StepFor::kEachFid : StepFor::kEachOccurrence;
     return RunParts(ctx, stacked, PartsOf::kFids, [&](const IdGroup& group, int part, int num_parts) {
-      OptimizePart(&tables.table(group.table), {RunOf(group, values)}, step_for, part, num_parts,
+      RowRun run = RunOf(group, values);
+      if (looked_up != nullptr) run.looked_up = looked_up + group.value_offset;
+      OptimizePart(&tables.table(group.table), {run}, step_for, part, num_parts,
                    {rates + group.rate_offset, update_ts, step, resource->filter()});
     });
   }

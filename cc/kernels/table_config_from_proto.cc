@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cc/kernels/table_config_from_proto.h"
 
+#include <memory>
+
 #include "cc/hash_table/hashing.h"
 
 namespace monolith {
@@ -74,6 +76,8 @@ OptimizerConfig OptimizerFromProto(const hash_table::OptimizerConfig& proto) {
   settings.Read("use_nesterov", &config.use_nesterov);
   settings.Read("decouple_weight_decay", &config.decouple_weight_decay);
   settings.Read("enable_dynamic_wd", &config.enable_dynamic_wd);
+  settings.Read("lambda_", &config.lambda);
+  if (proto.dc().has_base()) config.base = std::make_shared<OptimizerConfig>(OptimizerFromProto(proto.dc().base()));
   return config;
 }
 

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "cc/hash_table/batch_update.h"
 #include "cc/kernels/learning_rates.h"
+#include "cc/kernels/looked_up_input.h"
 #include "cc/kernels/scalar_input.h"
 #include "cc/kernels/stacked_ids.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -122,9 +123,10 @@ class OptimizeSlotsOp : public SlotsOp {
     MultiTable& tables = resource->tables();
     StackedIds stacked;
     TF_RETURN_IF_ERROR(ReadGroups(ctx, tables, &stacked));
-    std::vector<const float*> values;
-    TF_RETURN_IF_ERROR(ReadGradients(ctx, tables, stacked, &values));
-    const int scalars = ctx->num_inputs() - 3;
+    std::vector<RowRun> runs;
+    TF_RETURN_IF_ERROR(ReadGradients(ctx, tables, stacked, &runs));
+    TF_RETURN_IF_ERROR(ReadLookedUp(ctx, tables, &runs));
+    const int scalars = 1 + 2 * static_cast<int>(stacked.groups.size());
     const float* rates = nullptr;
     int64_t update_ts, step;
     TF_RETURN_IF_ERROR(ReadLearningRates(ctx, scalars, tables, &rates));
@@ -133,13 +135,13 @@ class OptimizeSlotsOp : public SlotsOp {
     // However often a fid occurs in the batch, the filter counts it once a step if its gradients are summed.
     const StepFor step_for = dedup_ ? StepFor::kEachFid : StepFor::kEachOccurrence;
     return RunParts(ctx, stacked, PartsOf::kFids, [&](const IdGroup& group, int part, int num_parts) {
-      OptimizePart(&tables.table(group.table), {{group.ids, group.num_ids, values[SlotOf(stacked, group)]}}, step_for,
-                   part, num_parts, {rates + group.rate_offset, update_ts, step, resource->filter()});
+      OptimizePart(&tables.table(group.table), {runs[SlotOf(stacked, group)]}, step_for, part, num_parts,
+                   {rates + group.rate_offset, update_ts, step, resource->filter()});
     });
   }
 
   absl::Status ReadGradients(OpKernelContext* ctx, const MultiTable& tables, const StackedIds& stacked,
-                             std::vector<const float*>* values) const {
+                             std::vector<RowRun>* runs) const {
     OpInputList gradients;
     TF_RETURN_IF_ERROR(ctx->input_list("gradients", &gradients));
     for (int i = 0; i < gradients.size(); ++i) {
@@ -151,7 +153,17 @@ class OptimizeSlotsOp : public SlotsOp {
                          " floats, but ", group.num_ids, " ids of table '", tables.table(group.table).config().name,
                          "' need ", needed, "; pass a row as wide as its table for every id."));
       }
-      values->push_back(gradients[i].flat<float>().data());
+      runs->push_back({group.ids, group.num_ids, gradients[i].flat<float>().data()});
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadLookedUp(OpKernelContext* ctx, const MultiTable& tables, std::vector<RowRun>* runs) const {
+    LookedUpInput input;
+    TF_RETURN_IF_ERROR(input.Read(ctx, static_cast<int>(runs->size())));
+    for (size_t i = 0; i < runs->size(); ++i) {
+      RowRun& run = (*runs)[i];
+      TF_RETURN_IF_ERROR(input.Floats(i, run.n * tables.table(this->tables()[i]).dim(), &run.looked_up));
     }
     return absl::OkStatus();
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "absl/strings/str_cat.h"
 #include "cc/hash_table/batch_update.h"
+#include "cc/kernels/looked_up_input.h"
 #include "cc/kernels/scalar_input.h"
 #include "cc/kernels/stacked_ids.h"
 #include "cc/kernels/status_util.h"
@@ -83,8 +84,12 @@ class OptimizeOp : public UpdateOp {
                                                      " elements, but table '", table.config().name, "' has ",
                                                      table.num_slices(), " slices; pass one rate for each."));
     }
+    RowRun run = rows;
+    LookedUpInput looked_up;
+    TF_RETURN_IF_ERROR(looked_up.Read(ctx, 1));
+    TF_RETURN_IF_ERROR(looked_up.Floats(0, rows.n * table.dim(), &run.looked_up));
     const auto optimize = [&](const IdGroup&, int part, int num_parts) {
-      OptimizePart(&table, {rows}, step_for_, part, num_parts, settings);
+      OptimizePart(&table, {run}, step_for_, part, num_parts, settings);
     };
     StackedIds stacked;
     stacked.groups.push_back({0, rows.fids, rows.n, 0, 0});

@@ -68,10 +68,12 @@ REGISTER_OP("MonolithMultiHashTableOptimizeSlots")
     .Input("learning_rate: float")
     .Input("update_time: int64")
     .Input("global_step: int64")
+    .Input("looked_up: num_looked_up * float")
     .Output("updated_table: resource")
     .Attr("num_slots: int >= 1")
     .Attr("tables: list(int)")
     .Attr("enable_dedup: bool = false")
+    .Attr("num_looked_up: int >= 0")
     .SetIsStateful()
     .SetShapeFn([](InferenceContext* c) -> Status {
       int num_slots;
@@ -92,10 +94,13 @@ gradients: for each slot, a row for each of its fids, as wide as its table.
 learning_rate: a rate for every slice of every table, in table order.
 update_time: seconds; becomes the update time of the entries.
 global_step: the training step.
+looked_up: nothing, or for dc optimizers a tensor a slot: the embeddings that its gradients were computed from, or
+  nothing where its table has no such optimizer.
 updated_table: `mtable`, to order later reads after the update.
 num_slots: how many slots are written.
 tables: the position of each slot's table among the tables in the order of their names; no table twice.
-enable_dedup: sum the gradients of equal fids before the step.
+enable_dedup: sum the gradients of equal fids before the step; of what they were looked up as, the first counts.
+num_looked_up: 0 or num_slots.
 )doc");
 
 }  // namespace monolith

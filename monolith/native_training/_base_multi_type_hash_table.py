@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 
@@ -44,8 +44,13 @@ class BaseMultiTypeHashTable(abc.ABC):
     slot_to_id_and_grad: Dict[str, Tuple[tf.Tensor, tf.Tensor]],
     global_step: tf.Tensor,
     req_time: Optional[tf.Tensor] = None,
+    *,
+    looked_up: Optional[Mapping[str, tf.Tensor]] = None,
   ) -> BaseMultiTypeHashTable:
-    """One optimizer step for every id."""
+    """One optimizer step for every id.
+
+    `looked_up` is what the gradients of a slot were computed from, [n, dim]: needed of slots with `entry.DcOptimizer`.
+    """
 
   @abc.abstractmethod
   def as_op(self, name: Optional[str] = None) -> tf.Operation:

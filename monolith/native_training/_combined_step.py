@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, NoReturn, Opt
 
 import tensorflow as tf
 
-from monolith.native_training import distributed_ps, feature, fused_embedding
+from monolith.native_training import distributed_ps, feature, fused_embedding, hash_table_utils
 from monolith.native_training._collect_pass import FeatureConfigs
 from monolith.native_training._dealt_lookup import DealtFids
 from monolith.native_training._feature_collect import Part
@@ -39,6 +39,9 @@ def why_not_combined(configs: FeatureConfigs) -> Optional[str]:
   for name in lookups.features:
     if not fused_embedding.can_combine(configs.feature_to_combiner[name]):
       return f"feature {name!r} has a combiner of its own, {configs.feature_to_combiner[name]!r}"
+  for table, config in sorted(configs.table_to_config.items()):
+    if hash_table_utils.needs_looked_up(config):
+      return f"table {table!r} has a DcOptimizer, which takes the embeddings of single fids beside their gradients"
   untrained = sorted(set(lookups.features) - set(lookups.trained))
   if lookups.trained and untrained:
     return f"feature {untrained[0]!r} is looked up but not trained"

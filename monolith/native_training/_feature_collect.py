@@ -212,8 +212,9 @@ class DummyFeatureFactory(FeatureFactory):
 
 def _default_learning_rate(segment: Segment) -> LearningRateFn:
   """The rate in the slice's optimizer config, warmed up if it says so; 0 for optimizers that have none."""
-  kind = segment.opt_config.WhichOneof("type")
-  config = getattr(segment.opt_config, kind) if kind else None
+  optimizer = segment.opt_config.dc.base if segment.opt_config.HasField("dc") else segment.opt_config
+  kind = optimizer.WhichOneof("type")
+  config = getattr(optimizer, kind) if kind else None
   rate = getattr(config, "learning_rate", 0.0)
   warmup_steps = getattr(config, "warmup_steps", 0)
   if warmup_steps > 0:

@@ -227,8 +227,18 @@ class HashTable(BaseHashTable):
     use_multi_threads: bool = False,
     enable_dedup: bool = False,
     req_time: Optional[tf.Tensor] = None,
+    looked_up: Optional[tf.Tensor] = None,
   ) -> HashTable:
     """Takes optimizer steps: one an occurrence, or with `enable_dedup` one a fid with its gradients summed.
+
+    Args:
+      ids: int64 `[n]`.
+      grads: float32 `[n, dim]`.
+      global_step: int64 scalar, the training step.
+      use_multi_threads: divide the fids among the framework's threads.
+      enable_dedup: sum the gradients of equal fids first.
+      req_time: int64 seconds; becomes the update time of the entries.
+      looked_up: float32 `[n, dim]`, the embeddings that the gradients were computed from: for `entry.DcOptimizer`.
 
     Raises:
       ValueError: the table has no learning rates.
@@ -241,6 +251,7 @@ class HashTable(BaseHashTable):
         self._current_learning_rates(),
         request_time(req_time),
         tf.cast(global_step, tf.int64),
+        [] if looked_up is None else [_floats(looked_up)],
         use_multi_threads=use_multi_threads,
         enable_dedup=enable_dedup,
       )

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import tensorflow as tf
 
 from idl.matrix.proto import example_pb2
-from monolith.native_training import distributed_ps_factory, graph_meta, prefetch_queue
+from monolith.native_training import distributed_ps_factory, graph_meta, hash_table_utils, prefetch_queue
 from monolith.native_training._collect_pass import FeatureConfigs
 from monolith.native_training._feature_slices import add_to_reduced
 from monolith.native_training._layout_factory import EmbeddingLayoutFactory
@@ -63,6 +63,12 @@ def create_partitioned_tables(
   filters: Filters,
 ) -> PartitionedHashTable:
   """Makes the tables of the default graph; of the features, those that a layout uses are looked up."""
+  for table, instance in sorted(configs.table_to_config.items()):
+    if hash_table_utils.needs_looked_up(instance):
+      raise ValueError(
+        f"enable_fused_layout: table {table!r} has a DcOptimizer, which takes the embeddings of single fids beside "
+        "their gradients, and layouts have none; switch enable_fused_layout off, or use another optimizer."
+      )
   used = {part.feature_name for out_config in layouts.values() for part in out_config.slice_configs}
   params = PartitionedHashTable.gen_op_params(
     config.num_ps,

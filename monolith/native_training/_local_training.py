@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from typing import Any, Dict, FrozenSet, Iterator, Optional, Sequence
 
 import tensorflow as tf
 
 from monolith.native_training import tf_estimator
 from monolith.native_training._local_cluster import LocalCluster
+from monolith.native_training._table_kinds import make_config_backward_compatible
 from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training._training_functions import CpuTraining
 from monolith.native_training.native_task import NativeTask
@@ -54,6 +56,8 @@ class LocalTraining:
     also_supported: FrozenSet[str] = frozenset(),
   ):
     self._task = instantiate_task(params)
+    config = copy.copy(config)
+    make_config_backward_compatible(model_dir, config)
     # TF_CONFIG describes some other job; this one is local.
     with tf_estimator.tf_config_env(None):
       self._training = CpuTraining(config, self._task, also_supported=also_supported)

@@ -7,7 +7,7 @@ import copy
 import dataclasses
 import hashlib
 import re
-from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 from monolith.native_training import entry
 from monolith.native_training import hash_table_utils
@@ -160,9 +160,17 @@ class MergedMultiTypeHashTable(BaseMultiTypeHashTable):
     global_step: tf.Tensor,
     req_time: Optional[tf.Tensor] = None,
     skip_merge_id: bool = False,
+    *,
+    looked_up: Optional[Mapping[str, tf.Tensor]] = None,
     **kwargs: Any,
   ) -> MergedMultiTypeHashTable:
     """See BaseMultiTypeHashTable.apply_gradients; further arguments go to the tables."""
+    if looked_up:
+      kwargs["looked_up"] = {
+        name: tf.concat([looked_up[slot] for slot in slots], 0)
+        for name, slots in self._by_table(slot_to_id_and_grad).items()
+        if all(slot in looked_up for slot in slots)
+      }
     return self._update(
       "apply_gradients", slot_to_id_and_grad, skip_merge_id, global_step=global_step, req_time=req_time, **kwargs
     )

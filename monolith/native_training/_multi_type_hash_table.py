@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from monolith.native_training import entry
 from monolith.native_training import hash_table_ops
@@ -26,7 +26,7 @@ class MultiTypeHashTable(BaseMultiTypeHashTable):
   def __init__(
     self,
     slot_to_config: Dict[str, entry.HashTableConfigInstance],
-    hash_table_factory: Callable[[str, entry.HashTableConfigInstance], hash_table_ops.BaseHashTable],
+    hash_table_factory: Callable[[str, entry.HashTableConfigInstance], Any],
   ):
     self._configs = {slot: slot_to_config[slot] for slot in sorted(slot_to_config)}
     self._tables: Dict[str, Any] = {slot: hash_table_factory(slot, config) for slot, config in self._configs.items()}
@@ -65,10 +65,18 @@ class MultiTypeHashTable(BaseMultiTypeHashTable):
     return self._update("assign_add", slot_to_id_and_value, *args, **kwargs)
 
   def apply_gradients(
-    self, slot_to_id_and_grad: Dict[str, Tuple[tf.Tensor, tf.Tensor]], *args: Any, **kwargs: Any
+    self,
+    slot_to_id_and_grad: Dict[str, Tuple[tf.Tensor, tf.Tensor]],
+    *args: Any,
+    looked_up: Optional[Mapping[str, tf.Tensor]] = None,
+    **kwargs: Any,
   ) -> MultiTypeHashTable:
     """See BaseMultiTypeHashTable.apply_gradients; further arguments go to each table."""
-    return self._update("apply_gradients", slot_to_id_and_grad, *args, **kwargs)
+    tables = {
+      slot: self._table_of(slot).apply_gradients(*pair, *args, looked_up=(looked_up or {}).get(slot), **kwargs)
+      for slot, pair in sorted(slot_to_id_and_grad.items())
+    }
+    return self._copy_with(tables)
 
   def _update(
     self, method: str, updates: Dict[str, Tuple[tf.Tensor, tf.Tensor]], *args: Any, **kwargs: Any

@@ -12,6 +12,7 @@ from monolith.native_training import (
   entry,
   feature,
   hash_filter_ops,
+  hash_table_utils,
   utils,
 )
 from monolith.native_training._collect_pass import FeatureConfigs
@@ -90,7 +91,10 @@ def create_filters(config: CpuTrainingConfig, feature_configs: FeatureConfigs) -
 
 def create_tables(config: CpuTrainingConfig, feature_configs: FeatureConfigs, filters: Filters) -> Any:
   """Makes the tables of the default graph, in this process or on the parameter servers."""
-  return distributed_ps_factory.create_native_multi_hash_table(
+  create: Any = distributed_ps_factory.create_native_multi_hash_table
+  if config.use_native_multi_hash_table is False:
+    create = distributed_ps_factory.create_multi_type_hash_table
+  return create(
     config.num_ps,
     configs_for_graph(config, feature_configs),
     filters.handles,
@@ -181,6 +185,9 @@ class TableFeatureFactory(feature.FeatureFactoryFromEmbeddings):
     self._fids = dict(fids)
     self._embeddings = dict(embeddings)
     self._table_to_features = feature_configs.table_to_features()
+    self._needs_looked_up = {
+      table for table, config in feature_configs.table_to_config.items() if hash_table_utils.needs_looked_up(config)
+    }
     self._updates = TableUpdates(async_function_mgr, postpush, req_time)
 
   def apply_gradients(
@@ -206,14 +213,19 @@ class TableFeatureFactory(feature.FeatureFactoryFromEmbeddings):
     fids = {name: self._fids[name].values for name in grads}
     table_to_fids = _by_table(self._table_to_features, fids)
     table_to_grads = _by_table(self._table_to_features, grads)
-    return self._updates.run(self._update_tables, table_to_fids, table_to_grads, scale, req_time)
+    looked_up = _by_table(self._table_to_features, {name: self._embeddings[name] for name in grads})
+    looked_up = {table: looked_up[table] for table in table_to_fids if table in self._needs_looked_up}
+    return self._updates.run(self._update_tables, (table_to_fids, looked_up), table_to_grads, scale, req_time)
 
   def _update_tables(
     self,
-    table_to_fids: Dict[str, tf.Tensor],
+    fids_and_looked_up: Tuple[Dict[str, tf.Tensor], Dict[str, tf.Tensor]],
     table_to_grads: Dict[str, tf.Tensor],
     global_step: tf.Tensor,
     req_time: Optional[tf.Tensor],
   ) -> tf.Operation:
+    table_to_fids, looked_up = fids_and_looked_up
     fids_and_grads = {name: (fids, table_to_grads[name]) for name, fids in table_to_fids.items()}
-    return self._tables.apply_gradients(fids_and_grads, global_step=global_step, req_time=req_time).as_op()
+    return self._tables.apply_gradients(
+      fids_and_grads, global_step=global_step, req_time=req_time, looked_up=looked_up
+    ).as_op()

@@ -27,7 +27,9 @@ class CpuTrainingConfig:
   :param filter_type: sliding_hash_filter, probabilistic_filter or no_filter.
   :param filter_equal_probability: admit every sighting of a fid with the same probability (probabilistic filter).
   :param hashtable_init_capacity: entries that each table reserves room for at once; 0 keeps the table's own setting.
-  :param use_native_multi_hash_table: one op for all tables; None means True.
+  :param use_native_multi_hash_table: one op for all tables; None means what the checkpoints in the model_dir hold, or
+    True. False keeps a single table for all slots of one configuration, as old checkpoints do, whose fids must then
+    tell the slots apart. It is slower: features are looked up one by one.
   :param skip_zero_embedding_when_serving: leave out entries whose weights are all zero when serving.
   :param embedding_prefetch_capacity: steps whose embeddings are looked up ahead; 0 turns it off.
   :param enable_embedding_postpush: update tables while the next step runs.
@@ -225,6 +227,7 @@ _SUPPORTED: FrozenSet[str] = frozenset(
     "enable_embedding_postpush",
     "enable_fused_layout",
     "enable_model_ckpt_info",
+    "use_native_multi_hash_table",
     "enable_variable_partition",
     "enable_variable_postpush",
     "enable_variable_prefetch",
@@ -266,7 +269,6 @@ _ROUGHSORT = "rough sort is not built; run predict over the candidates"
 _KAFKA = "Kafka is not built; read files with monolith.data.PBDataset"
 _DATASERVICE = "a data service is not built; give the task's input_fn a tf.data.Dataset of your own"
 _ONLINE = "online servers of parameters are not built; export with params.serving.export_when_saving"
-_MULTI_TABLE = "the trainer keeps all tables in one op"
 _SERVERS = "parameter servers run inside this process, with TensorFlow's own settings"
 
 # Why a setting is refused.
@@ -275,7 +277,6 @@ _REASONS: Dict[str, str] = {
   "index": _WORKERS,
   "num_workers": _WORKERS,
   "mode": "the loop's mode is that of the model; set params.mode, or call evaluate or predict",
-  "use_native_multi_hash_table": _MULTI_TABLE,
   "enable_sync_training": _SYNC,
   "enable_partial_sync_training": _SYNC,
   "enable_gpu_training": _GPU,
@@ -324,7 +325,6 @@ _REASONS: Dict[str, str] = {
 
 # Further values, besides the default, that ask for nothing more than what is done anyway.
 _HARMLESS: Dict[str, Any] = {
-  "use_native_multi_hash_table": True,
   "use_dataservice": False,
 }
 
@@ -351,6 +351,10 @@ def check_training_config(config: CpuTrainingConfig, also_supported: FrozenSet[s
   for name in ("num_ps", "embedding_prefetch_capacity", "hashtable_init_capacity"):
     if getattr(config, name) < 0:
       raise ValueError(f"{type(config).__name__}.{name} is {getattr(config, name)}; it must be >= 0.")
+  if config.use_native_multi_hash_table is False:
+    for name in ("enable_fused_layout", "enable_model_ckpt_info"):
+      if getattr(config, name):
+        raise ValueError(f"{name} needs tables in one op; leave use_native_multi_hash_table at None or {name} False.")
   for field in dataclasses.fields(config):
     if field.name in _SUPPORTED or field.name in also_supported:
       continue

@@ -108,7 +108,7 @@ class CpuTraining:
     if not self._config.model_name:
       name = task.p.metrics.deep_insight_name
       self._config.model_name = name or f"di_name_{type(task).__name__}"
-    self._config.use_native_multi_hash_table = True
+    self._config.use_native_multi_hash_table = config.use_native_multi_hash_table is not False
     self._serving_config = dataclasses.replace(
       self._config,
       embedding_prefetch_capacity=0,
@@ -275,8 +275,10 @@ class _ModelBuilder:
 
   def _combined_configs(self, split: SplitFeatures, labels: Any) -> Optional[FeatureConfigs]:
     """The tables, and the lookups of this mode, if one op can look up and combine all embeddings."""
+    if not (self._config.fuse_lookups and self._config.use_native_multi_hash_table):
+      return None
     # An exported graph that calls its servers has to keep to their signatures, which know no dealt fids.
-    if not self._config.fuse_lookups or export_context.is_exporting_distributed():
+    if export_context.is_exporting_distributed():
       return None
     configs = self._feature_configs
     if not self._updates_tables:

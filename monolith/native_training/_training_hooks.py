@@ -13,6 +13,7 @@ from monolith.native_training import (
   basic_restore_hook,
   dense_reload_utils,
   hash_filter_ops,
+  hash_table_ops,
   multi_hash_table_ops,
   save_utils,
 )
@@ -96,7 +97,8 @@ def restore_hook(
   """
   basename = os.path.join(model_dir, CHECKPOINT_BASENAME)
   listeners: List[basic_restore_hook.CheckpointRestorerListener] = [
-    multi_hash_table_ops.MultiHashTableCheckpointRestorerListener(basename, monitor)
+    multi_hash_table_ops.MultiHashTableCheckpointRestorerListener(basename, monitor),
+    hash_table_ops.HashTableCheckpointRestorerListener(basename, monitor),
   ]
   if filters is not None:
     listeners.append(
@@ -164,12 +166,14 @@ def full_saver_hook(
   listeners: List[_Listener] = [
     _AsyncFlushListener(async_function_mgr),
     multi_hash_table_ops.MultiHashTableCheckpointSaverListener(basename),
+    hash_table_ops.HashTableCheckpointSaverListener(basename),
     hash_filter_ops.HashFilterCheckpointSaverListener(basename, filters.handles, filters.keep_counts),
   ]
   if task.p.serving.export_when_saving:
     listeners.append(make_export_listener(basename, False))
   if config.feature_eviction_on_save:
     listeners.append(multi_hash_table_ops.MultiHashTableRestorerSaverListener(basename))
+    listeners.append(hash_table_ops.HashTableRestorerSaverListener(basename))
   secs, steps = config.save_checkpoints_secs, config.save_checkpoints_steps
   if secs is None and steps is None:
     secs, steps = task.p.train.save_checkpoints_secs, task.p.train.save_checkpoints_steps
@@ -188,7 +192,7 @@ def full_saver_hook(
     tide_end_hour=config.tide_end_hour,
     tide_end_minute=config.tide_end_minute,
     tide_save_secs=config.tide_save_secs,
-    use_native_multi_hash_table=True,
+    use_native_multi_hash_table=config.use_native_multi_hash_table is not False,
     guard_saver_listeners=guards,
   )
 
@@ -226,6 +230,6 @@ def dense_only_saver_hook(
     listeners=listeners,
     save_graph_def=False,
     is_dense_only=True,
-    use_native_multi_hash_table=True,
+    use_native_multi_hash_table=config.use_native_multi_hash_table is not False,
     guard_saver_listeners=guards if config.dense_only_stop_training_when_save else (),
   )

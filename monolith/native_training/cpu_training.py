@@ -23,6 +23,7 @@ from monolith.native_training._collect_pass import FeatureConfigs
 from monolith.native_training._exporting import create_exporter
 from monolith.native_training._feature_engineering import write_features
 from monolith.native_training._local_training import LocalTraining
+from monolith.native_training._table_kinds import make_config_backward_compatible
 from monolith.native_training._training_config import (
   CpuTrainingConfig,
   DistributedCpuTrainingConfig,
@@ -118,7 +119,6 @@ def local_train(
     enable_embedding_postpush=enable_embedding_postpush,
     only_feature_engineering=only_feature_engineering,
   )
-  make_config_backward_compatible(model_dir, config)
   return local_train_internal(params, config, model_dir, steps=steps, profiling=profiling)
 
 
@@ -171,25 +171,6 @@ def local_feature_engineering_internal(
     ValueError: a setting is not supported, or the input yields something that cannot be written.
   """
   write_features(params, conf, model_dir, profiling=profiling)
-
-
-def make_config_backward_compatible(model_dir: str, config: CpuTrainingConfig) -> None:
-  """Adapts `config` to the kind of tables that the checkpoints in `model_dir` hold.
-
-  Raises:
-    ValueError: they hold tables of one op each, which is not supported yet.
-  """
-  state = save_utils.get_monolith_checkpoint_state(model_dir)
-  # An operator may write the file to exempt checkpoints; then it says nothing of tables.
-  if state is None or not state.HasField("builtin_hash_table_type"):
-    return
-  if state.builtin_hash_table_type != type(state).MULTI_CUCKOO_HASH_MAP:
-    kind = type(state).HashTableType.Name(state.builtin_hash_table_type)
-    raise ValueError(
-      f"the checkpoints in {model_dir} hold tables of kind {kind}, which are not supported yet; only "
-      "MULTI_CUCKOO_HASH_MAP is."
-    )
-  config.use_native_multi_hash_table = True
 
 
 def _name_of(params: Any) -> str:

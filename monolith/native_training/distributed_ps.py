@@ -8,18 +8,18 @@ so that the optimizer takes one step a fid.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from monolith.native_training import distribution_ops
 from monolith.native_training import entry
 from monolith.native_training import fused_embedding
 from monolith.native_training import hash_table_utils
 from monolith.native_training import multi_type_hash_table
-from monolith.native_training import utils
 from monolith.native_training._dealt_lookup import DealtFids, DealtLookup, as_ragged
+from monolith.native_training._distributed_hash_table import DistributedHashTable  # noqa: F401
 from monolith.native_training._partitioned_hash_table import PartitionedHashTable  # noqa: F401
+from monolith.native_training._servers import fid_to_shard, ps_device
 from monolith.native_training.model_export import export_context
 
 import tensorflow as tf
@@ -27,37 +27,6 @@ import tensorflow as tf
 Configs = Dict[str, entry.HashTableConfigInstance]
 TableFactory = Callable[[int, Configs], Any]  # a BaseMultiTypeHashTable with the raw interface
 _IdsAndValues = Dict[str, Tuple[tf.Tensor, tf.Tensor]]
-
-# Belong to layouts that are not built yet.
-_NOT_BUILT = frozenset(["DistributedHashTable"])
-
-
-def __getattr__(name: str):
-  if name in _NOT_BUILT:
-    raise AttributeError(f"distributed_ps.{name} is not supported yet; use DistributedMultiTypeHashTable.")
-  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-@contextlib.contextmanager
-def ps_device(i: int) -> Iterator[None]:
-  """Places ops on parameter server `i`; in a standalone export, which has none, nowhere special."""
-  with contextlib.ExitStack() as stack:
-    if not export_context.is_exporting_standalone():
-      if not tf.executing_eagerly():
-        graph = tf.compat.v1.get_default_graph()
-        stack.enter_context(graph.colocate_with(None, ignore_existing=True))
-      stack.enter_context(tf.device(utils.ps_device(i)))
-    yield
-
-
-def fid_to_shard(fid: tf.Tensor, num_shards: int) -> tf.Tensor:
-  """unsigned(fid) mod num_shards, int64 of fid's shape; `fid` is int64, negative ones included."""
-  if num_shards == 1:
-    return tf.zeros_like(fid)
-  # int64 has no unsigned remainder: take the upper 63 bits first, then bring the lowest one in.
-  upper = tf.bitwise.bitwise_and(tf.bitwise.right_shift(fid, tf.ones_like(fid)), tf.constant(2**63 - 1, tf.int64))
-  lowest = tf.bitwise.bitwise_and(fid, tf.constant(1, tf.int64))
-  return (upper % num_shards * 2 + lowest) % num_shards
 
 
 class _UniqueIds(NamedTuple):
@@ -88,6 +57,23 @@ def stack_values(names: Sequence[str], slot_to_value: Dict[str, tf.Tensor]) -> t
   """Flat float32: the values of each name in order, row major."""
   parts = [tf.reshape(tf.cast(slot_to_value[name], tf.float32), [-1]) for name in names if name in slot_to_value]
   return tf.concat(parts, 0) if parts else tf.zeros([0], tf.float32)
+
+
+def _first_rows(
+  rows: tf.Tensor, positions: tf.RaggedTensor, value_offset: tf.RaggedTensor, dims: Sequence[int]
+) -> tf.Tensor:
+  """Flat float32: of distinct ids the row of their first occurrence.
+
+  Args:
+    rows: flat float32, of all occurrences.
+    positions: int64 [tables, None], the number of each id among all distinct ones.
+    value_offset: int64 [tables, None, None], where the rows of each distinct id begin in `rows`.
+    dims: the width of each table's rows.
+  """
+  places = value_offset.values  # [distinct ids, None]
+  begins = tf.gather(tf.gather(places.values, places.row_starts()), positions.values)
+  widths = tf.repeat(tf.constant(dims, tf.int64), positions.row_lengths())
+  return tf.gather(rows, tf.ragged.range(begins, begins + widths).values)
 
 
 class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable):
@@ -182,20 +168,35 @@ class DistributedMultiTypeHashTable(multi_type_hash_table.BaseMultiTypeHashTable
     return result
 
   def apply_gradients(
-    self, slot_to_id_and_grad: _IdsAndValues, global_step: tf.Tensor, req_time: Optional[tf.Tensor] = None
+    self,
+    slot_to_id_and_grad: _IdsAndValues,
+    global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor] = None,
+    *,
+    looked_up: Optional[Mapping[str, tf.Tensor]] = None,
   ) -> DistributedMultiTypeHashTable:
-    """One optimizer step for every distinct id, with the sum of its gradients."""
+    """One optimizer step for every distinct id, with the sum of its gradients; see BaseMultiTypeHashTable."""
     with tf.name_scope("dmtht_apply_gradients"):
       unique = self._deal_out({k: v[0] for k, v in slot_to_id_and_grad.items()}, generate_buffer=False)
       grads = stack_values(self._names, {k: v[1] for k, v in slot_to_id_and_grad.items()})
+      rows = self._whole_rows(slot_to_id_and_grad, looked_up) if looked_up else None
       tables = []
       for i, table in enumerate(self._tables):
+        first = None if rows is None else _first_rows(rows, unique.positions[i], unique.value_offset, self._dims)
         summed = distribution_ops.fill_with_offset_map_gradient(
           unique.positions[i], grads, unique.value_offset, self._dims
         )
         with ps_device(i):
-          tables.append(table.raw_apply_gradients(unique.ids[i], summed, global_step, req_time=req_time))
+          tables.append(
+            table.raw_apply_gradients(unique.ids[i], summed, global_step, req_time=req_time, looked_up=first)
+          )
       return self._with_tables(tables)
+
+  def _whole_rows(self, slot_to_id_and_grad: _IdsAndValues, looked_up: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Flat float32: what the ids of each slot were looked up as, in name order; zeros where no one asks for it."""
+    return stack_values(
+      self._names, {name: looked_up.get(name, tf.zeros_like(grad)) for name, (_, grad) in slot_to_id_and_grad.items()}
+    )
 
   def combined(self, layout: fused_embedding.Layout, ids: Mapping[str, fused_embedding.Ids]) -> DealtLookup:
     """How the fids of a layout's features are dealt out to these tables, and rows combined."""

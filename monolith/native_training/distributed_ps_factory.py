@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from monolith.native_training import _partitioned_hash_table
 from monolith.native_training import distributed_ps
 from monolith.native_training import entry
+from monolith.native_training import hash_table_ops
 from monolith.native_training import multi_hash_table_ops
+from monolith.native_training import multi_type_hash_table
 from monolith.native_training.data import parsers
 from monolith.native_training.model_export import export_context
 
@@ -17,12 +19,11 @@ import tensorflow as tf
 
 Configs = Dict[str, entry.HashTableConfigInstance]
 
-# Belong to layouts that are not built yet.
+# Belong to synchronous training, which is not built yet.
 _NOT_BUILT = frozenset(
   [
     "create_in_worker_multi_type_hash_table",
     "create_in_worker_native_multi_hash_table",
-    "create_multi_type_hash_table",
   ]
 )
 
@@ -46,9 +47,13 @@ class LocalMultiHashTable(multi_hash_table_ops.MultiHashTable):
     global_step: tf.Tensor,
     req_time: Optional[tf.Tensor] = None,
     enable_dedup: bool = True,
+    *,
+    looked_up: Optional[Mapping[str, tf.Tensor]] = None,
   ) -> multi_hash_table_ops.MultiHashTable:
     """One optimizer step for every distinct id; see MultiHashTable.apply_gradients."""
-    return super().apply_gradients(slot_to_id_and_grad, global_step, req_time=req_time, enable_dedup=enable_dedup)
+    return super().apply_gradients(
+      slot_to_id_and_grad, global_step, req_time=req_time, enable_dedup=enable_dedup, looked_up=looked_up
+    )
 
 
 class MultiHashTableFactory:
@@ -127,6 +132,68 @@ def create_native_multi_hash_table(
     MultiHashTableFactory(hash_filters, sync_clients),
     max_rpc_deadline_millis=max_rpc_deadline_millis,
   )
+
+
+def create_multi_type_hash_table(
+  num_ps: int,
+  slot_to_config: Configs,
+  hash_filters: Optional[Sequence[Any]],
+  sync_clients: Optional[Sequence[Any]] = None,
+  reduce_network_packets: bool = False,
+  max_rpc_deadline_millis: int = 30,
+) -> multi_type_hash_table.MergedMultiTypeHashTable:
+  """A single table for all slots of one configuration, in this process or on `num_ps` servers.
+
+  Slower than `create_native_multi_hash_table`, with the same numbers: for checkpoints that hold such tables.
+
+  Args:
+    num_ps: 0 for local tables.
+    slot_to_config: what each slot's vectors are made of.
+    hash_filters: one a server, one for local tables; None for none.
+    sync_clients: likewise, or None. Neither is used while a model is exported.
+    reduce_network_packets: must be False; the native tables send one message a server.
+    max_rpc_deadline_millis: kept for compatibility.
+
+  Raises:
+    ValueError: the lists do not have that length, num_ps is negative, or packets are to be reduced.
+  """
+  del max_rpc_deadline_millis
+  if num_ps < 0:
+    raise ValueError(f"create_multi_type_hash_table: num_ps is {num_ps}; 0 means local.")
+  if reduce_network_packets:
+    raise ValueError(
+      "create_multi_type_hash_table: reduce_network_packets is not built; create_native_multi_hash_table sends one "
+      "message a server."
+    )
+  _check_count("create_multi_type_hash_table", "hash filters", hash_filters, num_ps)
+  _check_count("create_multi_type_hash_table", "sync clients", sync_clients, num_ps)
+  if export_context.is_exporting():
+    hash_filters = sync_clients = None
+  if export_context.is_exporting_standalone():
+    num_ps = 0  # one process serves; its table reads the files of all servers
+  create_table = _single_table_maker(num_ps, hash_filters, sync_clients)
+  return multi_type_hash_table.MergedMultiTypeHashTable(
+    slot_to_config, lambda configs: multi_type_hash_table.MultiTypeHashTable(configs, create_table)
+  )
+
+
+def _single_table_maker(
+  num_ps: int, hash_filters: Optional[Sequence[Any]], sync_clients: Optional[Sequence[Any]]
+) -> Callable[[str, entry.HashTableConfigInstance], distributed_ps.DistributedHashTable]:
+  def create_table(name: str, config: entry.HashTableConfigInstance) -> distributed_ps.DistributedHashTable:
+    def on_server(i: int, config: entry.HashTableConfigInstance) -> Any:
+      return hash_table_ops.hash_table_from_config(
+        config,
+        hash_filter=hash_filters[i] if hash_filters else None,
+        sync_client=sync_clients[i] if sync_clients else None,
+        name_suffix=f"{name}_{i}" if num_ps else name,
+      )
+
+    # Also in this process, since it sums the gradients of equal fids.
+    device = distributed_ps.ps_device if num_ps else lambda _: contextlib.nullcontext()
+    return distributed_ps.DistributedHashTable(max(num_ps, 1), config, on_server, device)
+
+  return create_table
 
 
 def create_partitioned_hash_table(

@@ -284,6 +284,37 @@ class DynamicWdAdagradOptimizer(_FieldsOptimizer):
   dynamic_wd_temperature: float = 1.0
 
 
+@dataclasses.dataclass(frozen=True)
+class DcOptimizer(Optimizer):
+  """Compensates another optimizer for delay (https://arxiv.org/abs/1609.08326, with a constant lambda).
+
+  `optimizer` steps with `g + lambda_ * g^2 * (w - w0)`, where `w` is the weight when the gradient g arrives and `w0`
+  what it was when the lookup read it: of use where steps overlap (`embedding_prefetch_capacity`,
+  `enable_embedding_postpush`, several workers). Whoever applies gradients passes what was looked up beside them; the
+  trainer does, and looks such tables up feature by feature.
+
+  Args:
+    optimizer: takes the steps; not itself a DcOptimizer.
+    lambda_: strength; >= 0, 0 compensates nothing.
+
+  Raises:
+    ValueError: `lambda_` is negative.
+  """
+
+  optimizer: Optimizer
+  lambda_: float = 0.04
+
+  def __post_init__(self) -> None:
+    if not self.lambda_ >= 0:
+      raise ValueError(f"DcOptimizer: lambda_ is {self.lambda_}; it must be >= 0.")
+
+  def as_proto(self) -> embedding_hash_table_pb2.OptimizerConfig:
+    config = embedding_hash_table_pb2.OptimizerConfig()
+    config.dc.lambda_ = self.lambda_
+    config.dc.base.CopyFrom(self.optimizer.as_proto())
+    return config
+
+
 class StochasticRoundingFloat16OptimizerWrapper(Optimizer):
   """Keeps the weights on the half-precision grid, rounding stochastically after each step of another optimizer."""
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 from monolith.core.errors import CallerError
 from monolith.native_training import save_utils, tf_estimator
 from monolith.native_training._head_spec import EstimatorSpec
+from monolith.native_training._saved_model_import import import_saved_model
 from monolith.native_training._seed_checkpoint import seed_model_dir
 from monolith.native_training.service_discovery import ServiceDiscoveryType
 
@@ -42,6 +43,7 @@ __all__ = [
   "ServingInputReceiver",
   "SessionRunHook",
   "export",
+  "import_saved_model",
 ]
 
 
@@ -51,10 +53,6 @@ def __getattr__(name: str) -> Any:
     from monolith.native_training import runner_utils
 
     return runner_utils.RunnerConfig
-  if name == "import_saved_model":
-    raise AttributeError(
-      "estimator.import_saved_model is not supported yet; use tf.compat.v1.saved_model.load in a session."
-    )
   raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

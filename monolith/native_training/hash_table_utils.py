@@ -18,6 +18,11 @@ def infer_dim_size(config: entry.HashTableConfigInstance) -> int:
   return sum(segment.dim_size for segment in config.table_config.entry_config.segments)
 
 
+def needs_looked_up(config: entry.HashTableConfigInstance) -> bool:
+  """Whether `apply_gradients` of the table takes what the gradients were computed from (entry.DcOptimizer)."""
+  return any(segment.opt_config.HasField("dc") for segment in config.table_config.entry_config.segments)
+
+
 def iterate_table_and_apply(
   table, apply_fn: Callable[[tf.Tensor], None], limit: int = 1000, nshards: int = 4, name: str = "IterateTable"
 ) -> tf.Tensor:

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from monolith.core import base_model_params, hyperparams
 from monolith.native_training import entry, feature, native_task, tf_estimator
+from monolith.native_training._streaming_auc import streaming_auc
 from monolith.native_training.input import generate_ffm_example, slot_to_key
 
 __all__ = ["FFMParams", "TestFFMModel"]
@@ -77,7 +78,7 @@ class TestFFMModel(native_task.NativeTask):
           mode,
           loss=loss,
           train_op=tf.no_op(),
-          eval_metric_ops={"auc": tf.compat.v1.metrics.auc(features["label"], pred)},
+          eval_metric_ops={"auc": streaming_auc(features["label"] > 0, pred, "auc")},
         )
       return tf_estimator.EstimatorSpec(mode, loss=loss, train_op=self._train_op(loss, columns))
 

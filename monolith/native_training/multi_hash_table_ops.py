@@ -90,9 +90,9 @@ class RawMultiTypeHashTable(abc.ABC):
   @abc.abstractmethod
   def raw_apply_gradients(
     self, ragged_id: tf.RaggedTensor, flat_grad: tf.Tensor, global_step: tf.Tensor,
-    req_time: Optional[tf.Tensor] = None, enable_dedup: bool = False,
+    req_time: Optional[tf.Tensor] = None, enable_dedup: bool = False, looked_up: Optional[tf.Tensor] = None,
   ) -> RawMultiTypeHashTable:  # fmt: skip
-    """Takes optimizer steps."""
+    """Takes optimizer steps; `looked_up` are the embeddings that the gradients were computed from, flat as they are."""
 
   @abc.abstractmethod
   def raw_assign(
@@ -326,8 +326,18 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     global_step: tf.Tensor,
     req_time: Optional[tf.Tensor] = None,
     enable_dedup: bool = False,
+    *,
+    looked_up: Optional[Mapping[str, tf.Tensor]] = None,
   ) -> MultiHashTable:
     """Takes optimizer steps: one an occurrence, or with `enable_dedup` one a fid with its gradients summed.
+
+    Args:
+      slot_to_id_and_grad: slot -> int64 `[n]` and float32 `[n, dim]`.
+      global_step: int64 scalar, the training step.
+      req_time: int64 seconds; becomes the update time of the entries.
+      enable_dedup: sum the gradients of equal fids first.
+      looked_up: slot -> float32 `[n, dim]`, the embeddings that the gradients were computed from: of slots with an
+        `entry.DcOptimizer`.
 
     Raises:
       KeyError: there is no such slot.
@@ -335,6 +345,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     self._check_slots(slot_to_id_and_grad)
     if not slot_to_id_and_grad:
       return self
+    nothing = tf.zeros([0], tf.float32)
     return self._copy_with(
       gen_monolith_ops.monolith_multi_hash_table_optimize_slots(
         self._handle,
@@ -343,6 +354,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
         self.learning_rates(),
         request_time(req_time),
         tf.cast(global_step, tf.int64),
+        [looked_up.get(slot, nothing) for slot in slot_to_id_and_grad] if looked_up else [],
         tables=self._positions(slot_to_id_and_grad),
         enable_dedup=enable_dedup,
       )
@@ -383,6 +395,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     global_step: tf.Tensor,
     req_time: Optional[tf.Tensor] = None,
     enable_dedup: bool = False,
+    looked_up: Optional[tf.Tensor] = None,
   ) -> MultiHashTable:
     return self._copy_with(
       gen_monolith_ops.monolith_multi_hash_table_optimize(
@@ -393,6 +406,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
         self.learning_rates(),
         request_time(req_time),
         tf.cast(global_step, tf.int64),
+        [] if looked_up is None else [looked_up],
         enable_dedup=enable_dedup,
       )
     )

@@ -592,7 +592,6 @@ def test_table_name_collisions_are_named():
     ("num_workers", 2, "it concerns jobs of several worker processes, which cpu_training.local_train does not start"),
     ("index", 1, "it concerns jobs of several worker processes"),
     ("enable_sync_training", True, "synchronous training needs several processes under MPI"),
-    ("use_native_multi_hash_table", False, "the trainer keeps all tables in one op"),
     (
       "profile_with_nvprof_from_to",
       "1,2",
@@ -633,14 +632,25 @@ def test_contradictory_settings_are_refused():
     cpu_training.CpuTraining(CpuTrainingConfig(save_checkpoints_steps=1, save_checkpoints_secs=1), task)
   with pytest.raises(ValueError, match="num_ps is -1"):
     cpu_training.CpuTraining(CpuTrainingConfig(num_ps=-1), task)
+  for name in ("enable_fused_layout", "enable_model_ckpt_info"):
+    with pytest.raises(ValueError, match=f"{name} needs tables in one op"):
+      cpu_training.CpuTraining(CpuTrainingConfig(use_native_multi_hash_table=False, **{name: True}), task)
   with pytest.raises(AttributeError, match="distributed_train is not supported yet"):
     _ = cpu_training.distributed_train
 
 
-def test_old_kinds_of_tables_are_refused(tmp_path):
-  (tmp_path / "monolith_checkpoint").write_text("builtin_hash_table_type: CUCKOO_HASH_MAP")
-  with pytest.raises(ValueError, match="kind CUCKOO_HASH_MAP"):
-    cpu_training.make_config_backward_compatible(str(tmp_path), CpuTrainingConfig())
+def test_a_training_goes_on_with_the_kind_of_tables_of_its_checkpoints(tmp_path):
+  for kind, native in (("CUCKOO_HASH_MAP", False), ("MULTI_CUCKOO_HASH_MAP", True)):
+    (tmp_path / "monolith_checkpoint").write_text(f"builtin_hash_table_type: {kind}")
+    config = CpuTrainingConfig()
+    cpu_training.make_config_backward_compatible(str(tmp_path), config)
+    assert config.use_native_multi_hash_table is native
+    with pytest.raises(
+      ValueError, match=f"hold tables of kind {kind}, but use_native_multi_hash_table is {not native}"
+    ):
+      cpu_training.make_config_backward_compatible(
+        str(tmp_path), CpuTrainingConfig(use_native_multi_hash_table=not native)
+      )
   (tmp_path / "monolith_checkpoint").write_text('exempt_model_checkpoint_paths: "model.ckpt-1"')
   cpu_training.make_config_backward_compatible(str(tmp_path), CpuTrainingConfig())
 

@@ -260,8 +260,6 @@ def test_what_is_not_supported_is_refused_by_name():
     distributed_ps.DistributedMultiTypeHashTable(1, _one(), make, transfer_float16=True)
   with tf.Graph().as_default(), pytest.raises(ValueError, match="NoneType has no raw_lookup"):
     distributed_ps.DistributedMultiTypeHashTable(1, _one(), make)
-  with pytest.raises(AttributeError, match="DistributedHashTable is not supported yet"):
-    _ = distributed_ps.DistributedHashTable
   with pytest.raises(ValueError, match="3 hash filters for 2 parameter servers"):
     distributed_ps_factory.create_native_multi_hash_table(2, _one(), [None] * 3)
 

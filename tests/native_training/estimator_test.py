@@ -235,8 +235,6 @@ class TestConfigs:
       _make(tmp_path).train(steps=1, hooks=[3])
     with pytest.raises(ValueError, match="no checkpoint"):
       _make(tmp_path / "empty").get_variable_names()
-    with pytest.raises(AttributeError, match="import_saved_model is not supported yet"):
-      _ = estimator.import_saved_model
 
 
 def test_names_that_model_code_imports():

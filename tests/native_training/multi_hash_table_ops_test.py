@@ -500,7 +500,7 @@ def test_constructor_needs_a_config():
     (lambda c: c.entry_config.segments[0].ClearField("init_config"), "slice 0: the initializer is unset"),
     (lambda c: c.entry_config.segments[0].ClearField("opt_config"), "slice 0: the optimizer is unset"),
     (lambda c: c.slot_expire_time_config.slot_expire_times.add(slot=32768), "slot 32768: slots end at 32767"),
-    (lambda c: c.entry_config.segments[0].opt_config.dc.SetInParent(), "slice 0: dc decorates another optimizer"),
+    (lambda c: c.entry_config.segments[0].opt_config.dc.SetInParent(), "slice 0: dc: base is unset; set the optimizer"),
   ],
 )
 def test_bad_configs_are_refused_when_the_table_is_made(change, message):
@@ -548,7 +548,7 @@ def test_a_table_that_does_not_fit_the_memory_is_refused():
 def _optimize(table, ids=(1,), split=(0, 1, 1), value=(1.0,), rates=(1.0, 1.0), time=0, step=0):
   return gen_monolith_ops.monolith_multi_hash_table_optimize(
     table.handle, tf.constant(ids, tf.int64), tf.constant(split, tf.int64), value, rates,
-    tf.constant(time, tf.int64), tf.constant(step, tf.int64),
+    tf.constant(time, tf.int64), tf.constant(step, tf.int64), [],
   )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from monolith.native_training import entry
 from monolith.native_training import multi_hash_table_ops
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
+from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import numpy as np
 import pytest
@@ -259,11 +260,56 @@ def test_what_a_table_refuses(optimizer, dim, message):
     _table([(1, entry.SgdOptimizer()), (dim, optimizer)], [1.0, 1.0])
 
 
-def test_dc_is_refused_with_the_reason():
-  dc = embedding_hash_table_pb2.OptimizerConfig()
-  dc.dc.lambda_ = 0.1
-  with pytest.raises(tf.errors.InvalidArgumentError, match="dc decorates another optimizer"):
-    _table([(1, dc)], [1.0])
+@pytest.mark.parametrize("enable_dedup", [False, True])
+def test_dc_follows_its_twin_with_lookups_three_steps_old(enable_dedup):
+  """Three steps lie between a lookup and its gradients, as with prefetched lookups and postponed pushes."""
+  delay, strength = 3, 0.3
+  slices = [(3, entry.DcOptimizer(entry.AdagradOptimizer(), strength)), (2, entry.MomentumOptimizer())]
+  table, rates = _table(slices, [0.05, 0.02]), np.float32([0.05, 0.02]).astype(np.float64)
+  weights, states = np.full([len(IDS), 5], 0.25), [({}, {}) for _ in IDS]
+  random, pending = np.random.default_rng(3), []
+  for step in range(STEPS):
+    rows = np.flatnonzero(random.random(len(IDS)) < 0.7)
+    ids = tf.constant(IDS[rows])
+    known = weights[rows].copy()
+    known[[not states[row][0] for row in rows]] = 0  # no entry yet
+    pending.append((ids, rows, table.lookup({"slot": ids})["slot"], known))
+    if len(pending) <= delay:
+      continue
+    ids, rows, found, known = pending.pop(0)
+    gradients = random.normal(size=(len(rows), 5)).astype(np.float32)
+    table = table.apply_gradients(
+      {"slot": (ids, tf.constant(gradients))}, tf.constant(step, tf.int64), enable_dedup=enable_dedup,
+      looked_up={"slot": found},
+    )  # fmt: skip
+    for row, g, before in zip(rows, gradients.astype(np.float64), known, strict=True):
+      w, (first, second) = weights[row], states[row]
+      compensated = g[:3] + strength * g[:3] ** 2 * (w[:3] - before[:3])
+      weights[row, :3] = adagrad(w[:3], compensated, rates[0], first)
+      weights[row, 3:] = momentum(w[3:], g[3:], rates[1], second)
+  result = table.lookup({"slot": tf.constant(IDS)})["slot"].numpy()
+  np.testing.assert_allclose(result, weights, rtol=1e-5, atol=1e-5)
+
+
+def _dc(*sizes):
+  """An SGD table of 1 float compensated with lambda 1, a step of which has looked_up tensors of those sizes."""
+  table = _table([(1, entry.DcOptimizer(entry.SgdOptimizer(), 1.0))], [1.0])
+  ids = table.get_ragged_id({"slot": tf.constant(IDS[:2])})
+  return gen_monolith_ops.monolith_multi_hash_table_optimize(
+    table.handle, ids.values, ids.row_splits, tf.ones([2]), [1.0], np.int64(0), np.int64(0),
+    [tf.zeros([n]) for n in sizes],
+  )  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes, message", [
+  ([], "table 'slot': its dc optimizer takes the embeddings that the gradients were computed from; pass them beside"),
+  ([0], "table 'slot': its dc optimizer takes the embeddings"),
+  ([3], "looked_up 0 has 3 floats, but the gradients have 2; pass what the same ids were looked up as"),
+  ([2, 2], "looked_up has 2 tensors; pass none or 1"),
+])  # fmt: skip
+def test_dc_says_what_it_lacks(sizes, message):
+  with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+    _dc(*sizes)
 
 
 def test_negative_step_is_refused_where_it_matters():

@@ -103,7 +103,7 @@ def _lookup(tables, positions, dims, num_ids=1):
   return gen_monolith_ops.monolith_multi_hash_table_lookup_slots(tables.handle, ids, tables=positions, dims=dims)
 
 
-def _optimize(tables, positions=(0,), ids=1, floats=2, rates=3, time=NO_TIME, step=STEP):
+def _optimize(tables, positions=(0,), ids=1, floats=2, rates=3, time=NO_TIME, step=STEP, looked_up=()):
   return gen_monolith_ops.monolith_multi_hash_table_optimize_slots(
     tables.handle,
     [tf.zeros([ids], tf.int64)] * len(positions),
@@ -111,6 +111,7 @@ def _optimize(tables, positions=(0,), ids=1, floats=2, rates=3, time=NO_TIME, st
     tf.zeros([rates]),
     time,
     step,
+    [tf.zeros([n]) for n in looked_up],
     tables=list(positions),
   )
 
@@ -132,6 +133,11 @@ MISTAKES = {
     "the gradients of slot 0 have 5 floats, but 3 ids of table 'a' need 6",
   ),
   "rates": (lambda t: _optimize(t, rates=2), "learning_rate has 2 elements, but the tables have 3 slices"),
+  "looked up": (
+    lambda t: _optimize(t, looked_up=[5]),
+    "looked_up 0 has 5 floats, but the gradients have 2; pass what the same ids were looked up as",
+  ),
+  "too much looked up": (lambda t: _optimize(t, looked_up=[2, 2]), "looked_up has 2 tensors; pass none or 1"),
   "time": (lambda t: _optimize(t, time=tf.zeros([1], tf.int64)), r"update_time has shape \[1\]; pass a scalar"),
   "step": (lambda t: _optimize(t, step=tf.zeros([2], tf.int64)), r"global_step has shape \[2\]; pass a scalar"),
 }

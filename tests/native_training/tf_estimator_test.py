@@ -10,6 +10,8 @@ import signal
 import numpy as np
 import pytest
 
+import event_files
+
 from monolith.native_training import save_utils, tf_estimator
 
 import tensorflow as tf  # isort: skip
@@ -86,10 +88,7 @@ def test_loss_summary_is_written(tmp_path):
   tf_estimator.Estimator(_model_fn, str(tmp_path), config).train(_input_fn(), steps=2)
   events = [name for name in os.listdir(tmp_path) if "tfevents" in name]
   tags = {
-    value.tag
-    for name in events
-    for event in tf.compat.v1.train.summary_iterator(str(tmp_path / name))
-    for value in event.summary.value
+    value.tag for name in events for event in event_files.events(tmp_path / name) for value in event.summary.value
   }
   assert "loss" in tags
 

@@ -36,6 +36,7 @@ class StochasticRoundingOptimizer : public Optimizer {
   const StateSchema* schema() const override { return base_->schema(); }
   void InitState(float* state) const override { base_->InitState(state); }
   bool needs_global_step() const override { return base_->needs_global_step(); }
+  bool needs_looked_up() const override { return base_->needs_looked_up(); }
 
   void Step(float* w, float* state, const float* g, const StepContext& context) const override {
     base_->Step(w, state, g, context);

@@ -13,6 +13,7 @@ from monolith.core.keras_params import extend_as_list, with_params
 from monolith.native_training.layers import _batch_norm, _keras
 from monolith.native_training.layers import advanced_activations as ad_acts
 from monolith.native_training.layers.dense import Dense
+from monolith.native_training.summary.summary_ops import feature_insight_data
 
 
 def _snake_case(name: str) -> str:
@@ -195,19 +196,20 @@ class MLP(tf.keras.layers.Layer):
     Args:
       inputs: float `[..., in]`.
       training: whether batch normalization uses the batch's statistics; None is Keras' learning phase.
-      **kwargs: `segment_names` and `segment_sizes` ask for feature-insight summaries, which are not there yet.
+      **kwargs: `segment_names` and `segment_sizes`, the features side by side in the input and their widths, record how
+        much each adds to the first layer, with `group_info` and `label` (`summary_ops.feature_insight_data`).
 
     Raises:
-      ValueError: an unknown keyword, or feature insight is asked for.
+      ValueError: an unknown keyword, or the widths do not fit the input.
     """
-    if kwargs.get("segment_names") and kwargs.get("segment_sizes"):
-      raise ValueError(f"{self.name}: segment_names (feature-insight summaries) is not supported yet; leave it out.")
     unknown = sorted(set(kwargs) - {"segment_names", "segment_sizes", "group_info", "label"})
     if unknown:
       raise ValueError(f"{self.name}: unknown arguments {', '.join(unknown)}; call it with inputs and training.")
     outputs = inputs
     for layer in self._stacked_layers:
-      outputs = _batch_norm.apply(layer, outputs, training)
+      before, outputs = outputs, _batch_norm.apply(layer, outputs, training)
+      if layer.name == "dense_0" and kwargs.get("segment_names") and kwargs.get("segment_sizes"):
+        feature_insight_data(before, weight=layer.kernel, **kwargs)
     return outputs
 
   def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:

@@ -60,10 +60,34 @@ TEST(EntryConfigTest, SkipZeroIsForServing) {
 }
 
 TEST(EntryConfigTest, OptimizersThatNoConfigDescribes) {
-  EXPECT_THAT(ErrorAfter([](SliceConfig*) {}, "dc"), Says("dc decorates another optimizer"));
   EXPECT_THAT(ErrorAfter([](SliceConfig* s) { s->optimizer.enable_dynamic_wd = true; }, "dynamic_wd_adagrad"),
               Says("dynamic_wd_adagrad: enable_dynamic_wd is true"));
   EXPECT_THAT(ErrorAfter([](SliceConfig*) {}, "batch_softmax"), Says("batch_softmax: dim_size is 2; it must be 1"));
+}
+
+TEST(EntryConfigTest, DcNeedsAnOptimizerAndPlainReads) {
+  const auto based_on = [](const std::string& name) {
+    return [name](SliceConfig* s) {
+      s->optimizer.base = std::make_shared<OptimizerConfig>();
+      const_cast<OptimizerConfig&>(*s->optimizer.base).name = name;
+    };
+  };
+  EXPECT_THAT(ErrorAfter([](SliceConfig*) {}, "dc"), Says("dc: base is unset"));
+  EXPECT_THAT(ErrorAfter(based_on(""), "dc"), Says("dc: base is unset"));
+  EXPECT_THAT(ErrorAfter(based_on("dc"), "dc"), Says("dc: base is dc itself"));
+  EXPECT_THAT(ErrorAfter(based_on("sdg"), "dc"), Says("the optimizer 'sdg' is unknown"));
+  EXPECT_EQ(ErrorAfter(based_on("sgd"), "dc"), "no error");
+  const auto negative = [&](SliceConfig* s) {
+    based_on("sgd")(s);
+    s->optimizer.lambda = -1;
+  };
+  EXPECT_THAT(ErrorAfter(negative, "dc"), Says("dc: lambda_ is -1.000000; it must be >= 0"));
+  const auto compressed = [&](SliceConfig* s) {
+    based_on("sgd")(s);
+    s->compressor.name = "fixed_r8";
+    s->compressor.r = 1;
+  };
+  EXPECT_THAT(ErrorAfter(compressed, "dc"), Says("lookups through fixed_r8 give other floats"));
 }
 
 TEST(EntryConfigTest, OptimizerSettingsOutOfRange) {

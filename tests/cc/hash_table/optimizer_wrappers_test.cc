@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
+#include <string>
 
+#include "cc/hash_table/batch_update.h"
 #include "cc/hash_table/half.h"
-#include "cc/hash_table/optimizers/dc.h"
+#include "cc/hash_table/optimizer.h"
 #include "cc/hash_table/optimizers/stochastic_rounding.h"
 #include "tests/cc/hash_table/table_test_util.h"
 
@@ -95,29 +98,94 @@ TEST(StochasticRoundingTest, SavesTheStateOfItsBase) {
   EXPECT_EQ(plain->LookupEntry(7), table->LookupEntry(7));
 }
 
+// dc around an optimizer with its default settings.
+SliceConfig DcSlice(int dim, const std::string& base, float lambda) {
+  SliceConfig slice = DefaultSlice(dim, "dc");
+  slice.optimizer.base = std::make_shared<OptimizerConfig>(DefaultSlice(dim, base).optimizer);
+  slice.optimizer.lambda = lambda;
+  return slice;
+}
+
 TEST(DcTest, CompensatesForTheDelay) {
-  const OptimizerConfig adadelta = DefaultSlice(2, "adadelta").optimizer;
-  const auto optimizer = NewDcOptimizer(NewOptimizer(adadelta, 2), 0.1f, 2);
+  const auto optimizer = NewOptimizer(DcSlice(2, "adadelta", 0.1f).optimizer, 2);
   float w[2] = {0, 0};
   float state[4];
   ASSERT_EQ(optimizer->state_bytes(), static_cast<int>(sizeof(state)));
   optimizer->InitState(state);
   const float gradient[2] = {10, 1};
-  const float latest[2] = {0.1f, 0.1f}, zeros[2] = {0, 0};
-  optimizer->Step(w, state, gradient, {0.01f, 0, latest});
+  const float first[2] = {0.1f, 0.1f}, second[2] = {0, 0};
+  optimizer->Step(w, state, gradient, {0.01f, 0, first});
   EXPECT_THAT(w, ::testing::ElementsAre(FloatNear(-0.0031603f, 1e-6f), FloatNear(-0.0030123f, 1e-6f)));
   EXPECT_NEAR(state[0], 8.1, 1e-4);
   EXPECT_NEAR(state[1], 0.09801, 1e-4);
-  optimizer->Step(w, state, gradient, {0.01f, 0, zeros});
+  optimizer->Step(w, state, gradient, {0.01f, 0, second});
   EXPECT_THAT(w, ::testing::ElementsAre(FloatNear(-0.0065548f, 1e-6f), FloatNear(-0.0061140f, 1e-6f)));
 }
 
-TEST(DcTest, WithoutLatestWeightsIsItsBase) {
-  const auto optimizer = NewDcOptimizer(NewOptimizer(DefaultSlice(1, "sgd").optimizer, 1), 0.1f, 1);
-  float w = 1;
-  const float gradient = 2;
-  optimizer->Step(&w, nullptr, &gradient, {0.5f, 0});
-  EXPECT_EQ(w, 0);
+TEST(DcTest, ATableTakesWhatWasLookedUpBesideTheGradients) {
+  auto table = NewEmbeddingTable(MakeConfig({DcSlice(1, "sgd", 2), DefaultSlice(1, "sgd")}));
+  ASSERT_TRUE(table->needs_looked_up());
+  testing::Assign(table.get(), {7, 8}, {1, 1, 2, 2});
+  const int64_t fids[] = {7, 8};
+  const float gradients[] = {3, 3, 1, 1}, looked_up[] = {0.5f, 0, 2, 0}, rates[] = {0.5f, 0.5f};
+  Batch batch{fids, 2, gradients};
+  batch.looked_up = looked_up;
+  table->Optimize(batch, {rates, 0, 0, nullptr});
+  // Of 7: 3 + 2 * 9 * (1 - 0.5) = 12. Of 8 nothing has changed since. The second slice knows no delay.
+  EXPECT_THAT(Lookup(*table, {7, 8}), ::testing::ElementsAre(1 - 6, -0.5f, 1.5f, 1.5f));
+}
+
+TEST(DcTest, SumsEqualFidsAndTakesTheirFirstRow) {
+  auto table = NewEmbeddingTable(MakeConfig({DcSlice(1, "sgd", 1)}));
+  testing::Assign(table.get(), {7, 8}, {1, 1});
+  const int64_t fids[] = {7, 8, 7};
+  const float gradients[] = {1, 4, 2}, looked_up[] = {0, 1, 0};
+  const float rate = 1;
+  for (int part = 0; part < 2; ++part) {
+    OptimizePart(table.get(), {{fids, 3, gradients, looked_up}}, StepFor::kEachFid, part, 2, {&rate, 0, 0, nullptr});
+  }
+  EXPECT_THAT(Lookup(*table, {7, 8}), ::testing::ElementsAre(1 - (3 + 9), 1 - 4));
+}
+
+TEST(DcTest, EachOccurrenceHasItsRow) {
+  auto table = NewEmbeddingTable(MakeConfig({DcSlice(1, "sgd", 1)}));
+  const int64_t fids[] = {7, 7};
+  const float gradients[] = {1, 2}, looked_up[] = {0, -3};
+  const float rate = 1;
+  OptimizePart(table.get(), {{fids, 2, gradients, looked_up}}, StepFor::kEachOccurrence, 0, 1, {&rate, 0, 0, nullptr});
+  // 0 - 1 = -1, then 2 + 4 * (-1 + 3) = 10.
+  EXPECT_THAT(Lookup(*table, {7}), ::testing::ElementsAre(-11));
+}
+
+TEST(DcTest, WithoutLookedUpRowsNothingChanges) {
+  auto table = NewEmbeddingTable(MakeConfig({DcSlice(1, "sgd", 1)}));
+  testing::Assign(table.get(), {7}, {1}, 5);
+  try {
+    Optimize(table.get(), {7, 9}, {1, 1}, {1}, 60);
+    FAIL() << "took a step";
+  } catch (const TableError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("table 'table': its dc optimizer takes the embeddings"));
+  }
+  EXPECT_EQ(table->size(), 1);
+  EXPECT_EQ(table->max_update_ts(), 5);
+  EXPECT_THAT(Lookup(*table, {7}), ::testing::ElementsAre(1));
+  Optimize(table.get(), {}, {}, {1});
+}
+
+TEST(DcTest, RoundsStochasticallyAndSavesTheStateOfItsBase) {
+  SliceConfig slice = DcSlice(2, "adagrad", 0.5f);
+  slice.optimizer.stochastic_rounding_float16 = true;
+  auto table = NewEmbeddingTable(MakeConfig({slice}));
+  ASSERT_TRUE(table->needs_looked_up());
+  const int64_t fid = 7;
+  const float gradient[] = {1, 0.3f}, looked_up[] = {0, 0}, rate = 0.1f;
+  Batch batch{&fid, 1, gradient};
+  batch.looked_up = looked_up;
+  table->Optimize(batch, {&rate, 0, 0, nullptr});
+  for (const float value : Lookup(*table, {7})) EXPECT_TRUE(IsHalf(value) && value != 0) << value;
+  auto plain = NewEmbeddingTable(MakeConfig({DefaultSlice(2, "adagrad")}));
+  testing::Restore(plain.get(), testing::Dump(table.get()));
+  EXPECT_EQ(plain->LookupEntry(7), table->LookupEntry(7));
 }
 
 }  // namespace

@@ -7,6 +7,8 @@ import io
 
 import pytest
 
+import event_files
+
 from monolith.native_training.hooks import progress_hook, step_rate_hook
 
 import tensorflow as tf  # isort: skip
@@ -100,7 +102,7 @@ def test_step_rate_summary(tmp_path):
   (path,) = tmp_path.iterdir()
   rates = [
     (event.step, value.simple_value)
-    for event in tf.compat.v1.train.summary_iterator(str(path))
+    for event in event_files.events(path)
     for value in event.summary.value
     if value.tag == "global_step/sec"
   ]

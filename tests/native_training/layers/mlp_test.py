@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """MLP: published numbers, a NumPy twin, layer counts, names, batch normalization, configs."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -273,10 +275,33 @@ def test_wrong_arguments(make, message):
     make()
 
 
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_feature_insight_is_recorded_and_changes_nothing(batch_norm):
+  """What a feature adds to the first layer is its columns times its rows of the normalized kernel."""
+  x = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+  segments = {"segment_names": ["a", "b"], "segment_sizes": [2, 3], "label": np.float32([0, 1, 1, 0])}
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    layer = MLP([3, 1], enable_batch_normalization=batch_norm)
+    plain, recorded = layer(x), layer(x, **segments)
+    (summary,) = tf.compat.v1.get_collection(tf.compat.v1.GraphKeys.SUMMARIES)
+    session.run(tf.compat.v1.global_variables_initializer())
+    plain, recorded, summary, kernel = session.run([plain, recorded, summary, layer.get_layer(int(batch_norm)).kernel])
+  np.testing.assert_array_equal(plain, recorded)
+  (value,) = tf.compat.v1.Summary.FromString(summary).value
+  assert value.tag.endswith("mlp_1/feature_insight_data")
+  head = json.loads(value.metadata.plugin_data.content)
+  assert head == {
+    "tag_type": "fi_train", "segment_names": ["a", "b"], "segment_sizes": [2, 3], "group_index": [0, 1],
+  }  # fmt: skip
+  normalized = x / np.sqrt(1 + 1e-3) if batch_norm else x  # moving statistics at their start
+  expected = [np.square(normalized[:, part] @ kernel[part]).sum(1) for part in (slice(0, 2), slice(2, 5))]
+  np.testing.assert_allclose(tf.make_ndarray(value.tensor), np.stack([*expected, [0, 1, 1, 0]], 1), rtol=1e-5)
+
+
 def test_wrong_calls():
   layer, x = MLP([1]), tf.ones([1, 2])
-  with pytest.raises(ValueError, match="segment_names .* is not supported yet"):
-    layer(x, segment_names=["a"], segment_sizes=[2])
+  with pytest.raises(ValueError, match="segment_sizes add up to 3, but input_tensor is"):
+    layer(x, segment_names=["a"], segment_sizes=[3])
   with pytest.raises(ValueError, match="unknown arguments segments"):
     layer(x, segments=1)
 
