@@ -40,7 +40,7 @@ def why_not_combined(configs: FeatureConfigs) -> Optional[str]:
     if not fused_embedding.can_combine(configs.feature_to_combiner[name]):
       return f"feature {name!r} has a combiner of its own, {configs.feature_to_combiner[name]!r}"
   for table, config in sorted(configs.table_to_config.items()):
-    if hash_table_utils.needs_looked_up(config):
+    if lookups.trained and hash_table_utils.needs_looked_up(config):
       return f"table {table!r} has a DcOptimizer, which takes the embeddings of single fids beside their gradients"
   untrained = sorted(set(lookups.features) - set(lookups.trained))
   if lookups.trained and untrained:

@@ -61,13 +61,25 @@ def create_partitioned_tables(
   configs: FeatureConfigs,
   layouts: Mapping[str, example_pb2.OutConfig],
   filters: Filters,
+  trains: bool = True,
 ) -> PartitionedHashTable:
-  """Makes the tables of the default graph; of the features, those that a layout uses are looked up."""
+  """Makes the tables of the default graph; of the features, those that a layout uses are looked up.
+
+  Args:
+    config: the job's settings.
+    configs: what the dry run learned.
+    layouts: {layout: how one lookup joins slices}.
+    filters: from `create_filters`.
+    trains: whether the graph updates the tables.
+
+  Raises:
+    ValueError: it does, but one needs more than the gradients of layouts for that.
+  """
   for table, instance in sorted(configs.table_to_config.items()):
-    if hash_table_utils.needs_looked_up(instance):
+    if trains and hash_table_utils.needs_looked_up(instance):
       raise ValueError(
         f"enable_fused_layout: table {table!r} has a DcOptimizer, which takes the embeddings of single fids beside "
-        "their gradients, and layouts have none; switch enable_fused_layout off, or use another optimizer."
+        "their gradients, and layouts have none; train without enable_fused_layout, or use another optimizer."
       )
   used = {part.feature_name for out_config in layouts.values() for part in out_config.slice_configs}
   params = PartitionedHashTable.gen_op_params(

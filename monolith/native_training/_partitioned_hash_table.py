@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
 from idl.matrix.proto import example_pb2
 from monolith.native_training import distribution_ops, embedding_combiners, entry, hash_table_utils
+from monolith.native_training._packed_fids import PackedFids
 from monolith.native_training.data import parsers
+from monolith.native_training.model_export import export_context
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 
 __all__ = ["PartitionedHashTable", "ShardingSparseFidsOpParams"]
@@ -45,7 +48,8 @@ class PartitionedHashTable:
   """Tables over `num_ps` servers, or in this process, that read and train all features of a batch at once.
 
   A batch's fids come as records or already dealt out by `sharding_sparse_fids`; each server looks its fids up, and the
-  layouts are made of what comes back. Gradients of one fid in one table are summed before its one optimizer step.
+  layouts are made of what comes back. Gradients of one fid in one table are summed before its one optimizer step. One
+  message of fids, one of embeddings and one of gradients go between here and a server.
 
   Args:
     params: how fids are dealt out, from `gen_op_params`.
@@ -74,6 +78,10 @@ class PartitionedHashTable:
     for i in range(self._num_shards):
       with device(i):
         self._tables.append(table_factory(i, params.table_to_config))
+    # Between tables of this process nothing travels.
+    travels = params.num_ps > 0 and not export_context.is_exporting_standalone()
+    dims = [self._dims[name] for name in self._names]
+    self._packed = PackedFids(self._names, dims, self._tables) if travels else None
 
   @staticmethod
   def gen_op_params(
@@ -139,13 +147,28 @@ class PartitionedHashTable:
     )
 
   def lookup_sharded(self, sharded: parsers.ShardedFids) -> List[tf.Tensor]:
-    """Embeddings [fids, dim] of each table and server, table by table; absent fids give zeros."""
+    """Embeddings of each table and server, table by table, `[fids, dim]` or flat; absent fids give zeros."""
+    if self._packed is not None:
+      return self._lookup_packed(self._packed, sharded)
     found: List[Dict[str, tf.Tensor]] = []
     shards: Any = sharded.shards
     for i, table in enumerate(self._tables):
       with self._device(i):
         found.append(table.lookup({name: shards[f"{name}:{i}"] for name in self._names}))
     return [found[i][name] for name in self._names for i in range(self._num_shards)]
+
+  def _lookup_packed(self, packed: PackedFids, sharded: parsers.ShardedFids) -> List[tf.Tensor]:
+    num_floats = tf.unstack(tf.reshape(sharded.emb_size, [-1, self._num_shards]), num=self._num_shards, axis=1)
+    found: List[List[tf.Tensor]] = []
+    for i, message in enumerate(packed.messages(self._by_server(sharded.shards), sharded.emb_size)):
+      with self._device(i):
+        flat = packed.lookup(self._tables[i], message)
+      found.append(packed.cut(flat, num_floats[i]))
+    return [of_server[n] for n in range(len(self._names)) for of_server in found]
+
+  def _by_server(self, shards: Any) -> List[List[tf.Tensor]]:
+    """Of each server the tensor of each table."""
+    return [[shards[f"{name}:{i}"] for name in self._names] for i in range(self._num_shards)]
 
   def to_layouts(self, embeddings: Sequence[tf.Tensor], sharded: parsers.ShardedFids) -> Layouts:
     """The layouts of looked-up embeddings: a tensor each, or a list of them for NONE."""
@@ -203,28 +226,51 @@ class PartitionedHashTable:
       sharded.nfl_offset, sharded.feature_offset, sharded.fid_offset, sharded.batch_size, embeddings, None,
       layout_grads, "example", params.feature_configs, params.num_ps, layout_tensors_grad_scale=grad_scale,
     )  # fmt: skip
+    by_server: List[Any] = [list(grads[i :: self._num_shards]) for i in range(self._num_shards)]
+    fids: Any = self._by_server(sharded.shards)
+    update: Callable[..., tf.Operation] = self._update
+    if self._packed is not None:
+      fids = self._packed.messages(fids, sharded.emb_size)
+      by_server = [tf.concat([_flat(grad) for grad in of_server], 0) for of_server in by_server]
+      update = functools.partial(self._update_packed, self._packed)
     time = None if req_time is None else tf.reduce_max(req_time)
     manager = AsyncFunctionMgr(is_async=False) if async_function_mgr is None else async_function_mgr
     return manager.add_async_function(
-      self._update,
-      args=(sharded.shards, list(grads), tf.identity(global_step), time),
+      update,
+      args=(fids, by_server, tf.identity(global_step), time),
       is_async=async_push,
       queue_name="postpush_queue",
     )
 
   def _update(
-    self, shards: Any, grads: Sequence[tf.Tensor], global_step: tf.Tensor, req_time: Optional[tf.Tensor]
+    self,
+    fids: Sequence[Sequence[tf.Tensor]],
+    grads: Sequence[Sequence[tf.Tensor]],
+    global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor],
   ) -> tf.Operation:
-    number = {
-      (name, i): n * self._num_shards + i for n, name in enumerate(self._names) for i in range(self._num_shards)
-    }
     ops = []
     for i, table in enumerate(self._tables):
-      pairs = {name: (shards[f"{name}:{i}"], self._rows(name, grads[number[name, i]])) for name in self._names}
+      rows = [self._rows(name, grad) for name, grad in zip(self._names, grads[i], strict=True)]
+      pairs = {name: pair for name, *pair in zip(self._names, fids[i], rows, strict=True)}
       with self._device(i):
         # A fid may come in several features of a table.
         updated = table.apply_gradients(pairs, global_step=global_step, req_time=req_time, enable_dedup=True)
         ops.append(updated.as_op())
+    return tf.group(*ops)
+
+  def _update_packed(
+    self,
+    packed: PackedFids,
+    messages: Sequence[tf.Tensor],
+    grads: Sequence[tf.Tensor],
+    global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor],
+  ) -> tf.Operation:
+    ops = []
+    for i, table in enumerate(self._tables):
+      with self._device(i):
+        ops.append(packed.apply_gradients(table, messages[i], grads[i], global_step, req_time))
     return tf.group(*ops)
 
   def _rows(self, name: str, grads: tf.Tensor) -> tf.Tensor:
@@ -251,3 +297,7 @@ class PartitionedHashTable:
     """An op that runs after all updates that this object stands for."""
     with tf.control_dependencies([table.as_op() for table in self._tables]):
       return tf.no_op(name=f"{name or 'partitioned_hash_table'}/done")
+
+
+def _flat(tensor: tf.Tensor) -> tf.Tensor:
+  return tensor if tensor.shape.rank == 1 else tf.reshape(tensor, [-1])

@@ -240,7 +240,7 @@ class _ModelBuilder:
     records, dense = split_records(features)
     layouts = self._layouts(dense, labels)
     filters = create_filters(self._config, self._feature_configs)
-    tables = create_partitioned_tables(self._config, self._feature_configs, layouts, filters)
+    tables = create_partitioned_tables(self._config, self._feature_configs, layouts, filters, self._updates_tables)
     lookup = LayoutLookup(tables, records)
     capacity = self._config.embedding_prefetch_capacity if self._trains else 0
     dense, labels, queue = lookup.prefetched(dense, labels, capacity)

@@ -83,21 +83,30 @@ def _model(model_class=_Model):
 
 class _OpTypes(tf.compat.v1.train.SessionRunHook):
   def begin(self):
-    self.types = {op.type for op in tf.compat.v1.get_default_graph().get_operations()}
+    operations = tf.compat.v1.get_default_graph().get_operations()
+    self.types = {op.type for op in operations}
+    # Tensors that go from one process to another.
+    self.messages = {
+      (value.name, reader.device)
+      for op in operations
+      for value in op.outputs
+      for reader in value.consumers()
+      if "/job:" in op.device and op.device.split("/device")[0] != reader.device.split("/device")[0]
+    }
 
 
 def _train(model_dir, model_class=_Model, **settings):
   hook = _OpTypes()
   config = CpuTrainingConfig(save_summary_steps=1, **settings)
   cpu_training.local_train_internal(_model(model_class), config, str(model_dir), steps=None, user_hooks=[hook])
-  return event_files.losses(model_dir), hook.types
+  return event_files.losses(model_dir), hook
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
   directory = tmp_path_factory.mktemp("plain")
-  losses, types = _train(directory, fuse_lookups=False)
-  assert "ShardingSparseFidsV5" not in types
+  losses, graph = _train(directory, fuse_lookups=False)
+  assert "ShardingSparseFidsV5" not in graph.types
   return directory, losses
 
 
@@ -109,8 +118,8 @@ def _predictions(model_dir, num_ps):
 @pytest.mark.parametrize("num_ps", [0, 2])
 def test_layouts_train_as_single_lookups_do(tmp_path, plain, num_ps):
   directory, expected = plain
-  losses, types = _train(tmp_path, num_ps=num_ps, enable_fused_layout=True)
-  assert {"ShardingSparseFidsV5", "MonolithEmbeddingToLayoutV5", "MonolithEmbeddingToLayoutGradV3"} <= types
+  losses, graph = _train(tmp_path, num_ps=num_ps, enable_fused_layout=True)
+  assert {"ShardingSparseFidsV5", "MonolithEmbeddingToLayoutV5", "MonolithEmbeddingToLayoutGradV3"} <= graph.types
   assert len(losses) == _STEPS
   np.testing.assert_allclose(losses, expected, rtol=1e-5)
   # Its checkpoints are those of every other path.
@@ -120,6 +129,26 @@ def test_layouts_train_as_single_lookups_do(tmp_path, plain, num_ps):
 def test_prefetch_and_postpush_train_every_batch(tmp_path):
   losses, _ = _train(tmp_path, enable_fused_layout=True, embedding_prefetch_capacity=2, enable_embedding_postpush=True)
   assert len(losses) == _STEPS
+
+
+@pytest.mark.slow
+def test_messages_between_worker_and_servers_do_not_grow_with_features(tmp_path):
+  class Many(_Model):
+    def model_fn(self, features, mode):
+      adagrad = entry.AdagradOptimizer(0.2, 0.1)
+      embedding = self.lookup_embedding_slice(list(_FEATURES[: self.count]), "vec", 2, None, adagrad, out_type="add_n")
+      logits = embedding[:, 0] * tf.compat.v1.get_variable("w", initializer=1.0)
+      optimizer = tf.compat.v1.train.GradientDescentOptimizer(0.1)
+      return native_model.EstimatorSpec(
+        label=features["label"], pred=tf.sigmoid(logits), loss=tf.reduce_sum(logits), optimizer=optimizer
+      )
+
+  counts = []
+  for Many.count in (1, 5):
+    _, graph = _train(tmp_path / str(Many.count), Many, num_ps=2, enable_fused_layout=True)
+    assert sum("MonolithMultiHashTableLookup" in name for name, _ in graph.messages) == 2
+    counts.append(len(graph.messages))
+  assert counts[0] == counts[1]
 
 
 def test_groups_and_parsed_batches_are_refused(tmp_path):

@@ -77,6 +77,10 @@ _READ_ROWS = [*_rows(2, 2 * _BATCH + 5, 2 * _KNOWN), dict.fromkeys(_FEATURES, [_
 
 class _Model(native_model.MonolithModel):
   kind = "example"
+  optimizer = entry.AdagradOptimizer(0.2, 0.1)
+
+  def _slice_arguments(self):
+    return entry.RandomUniformInitializer(-0.3, 0.3), self.optimizer, entry.Fp32Compressor()
 
   def _parse(self, records):
     if self.kind == "instance":
@@ -99,7 +103,7 @@ class _Model(native_model.MonolithModel):
   def lookups(self, mode):
     """Tensors of width 1 or so, whose sum is the logit."""
     del mode
-    arguments = (entry.RandomUniformInitializer(-0.3, 0.3), entry.AdagradOptimizer(0.2, 0.1), entry.Fp32Compressor())
+    arguments = self._slice_arguments()
     pooled = ["user", "fc_slot_0", "shared", "genres"]
     deep = self.lookup_embedding_slice(pooled, "deep", 4, *arguments, out_type="concat")
     stacked = self.lookup_embedding_slice(pooled[:2], "deep", 4, *arguments, out_type="stack")
@@ -132,7 +136,7 @@ class _OtherLookups(_Model):
     terms = super().lookups(mode) if mode == ModeKeys.TRAIN else None
     if terms is not None:
       return terms
-    arguments = (entry.RandomUniformInitializer(-0.3, 0.3), entry.AdagradOptimizer(0.2, 0.1), entry.Fp32Compressor())
+    arguments = self._slice_arguments()
     mixed = self.lookup_embedding_slice(["genres", "user"], "deep", 4, *arguments, out_type="concat")
     added = self.lookup_embedding_slice(["user", "fc_slot_0"], "deep", 4, *arguments, out_type="add_n")
     if mode == ModeKeys.EVAL:
@@ -285,6 +289,25 @@ def test_other_records_by_layout(trained, model_class):
   _check(_read(model_class, directory, "layout"), expected)
   # Labels and fids are those of the Examples.
   np.testing.assert_allclose(expected[1], trained[_Model][2], atol=1e-6)
+
+
+class _Compensated(_Model):
+  """An optimizer that trains single fids, hence neither by combining ops nor by layouts."""
+
+  optimizer = entry.DcOptimizer(entry.AdagradOptimizer(0.2, 0.1), 0.5)
+
+
+@pytest.mark.slow
+def test_what_cannot_train_by_a_path_is_read_by_it(tmp_path):
+  _train(_Compensated, tmp_path)
+  expected = _read(_Compensated, tmp_path, "plain")
+  for path, num_ps in (("fused", 0), ("layout", 0), ("layout", 2)):
+    _check(_read(_Compensated, tmp_path, path, num_ps), expected)
+  exported = _estimator(_Compensated, tmp_path).export_saved_model(enable_fused_layout=True).decode()
+  output, _ = _serve(exported, _records("example", _READ_ROWS))
+  np.testing.assert_allclose(output, expected[1], rtol=0, atol=1e-6)
+  with pytest.raises(ValueError, match="has a DcOptimizer, .* train without enable_fused_layout"):
+    _train(_Compensated, tmp_path / "layout", **_LAYOUT)
 
 
 def _estimator(model_class, directory, **settings):
