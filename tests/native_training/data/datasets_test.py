@@ -376,7 +376,7 @@ def test_stdin(feed_stdin):
   feed_stdin(content)
   assert [element.numpy() for element in PBDataset(buffer_size=100, **settings)] == [b"one", b"three"]
   feed_stdin(content)
-  with pytest.raises(tf.errors.DataLossError, match="stdin: the record at offset 19 claims a length of 5 bytes, more t"):
+  with pytest.raises(tf.errors.DataLossError, match="stdin: the record at offset 19 claims a length of 5 bytes, more"):
     list(PBDataset(buffer_size=4, **settings))
 
 
