@@ -32,7 +32,7 @@ void EntrySlab::PopulateAhead(char* data, const Place& place, uint32_t count) {
   const uint64_t end = std::min((place.offset + count) * stride_, chunk_bytes);
   for (uint64_t page = place.offset * stride_ / kHugePage + 1; page * kHugePage <= end; ++page) {
     const uint64_t ahead = (page + 1) * kHugePage;
-    if (ahead + kHugePage <= chunk_bytes) PopulateHugePage(data + ahead);
+    if (ahead + kHugePage <= chunk_bytes) PopulatePages(data + ahead, kHugePage);
   }
 }
 
