@@ -34,6 +34,13 @@ struct StepContext {
   const float* latest_weights = nullptr;
 };
 
+// An entry that takes a step. The three do not overlap.
+struct EntryStep {
+  float* weights;
+  float* state;
+  const float* gradient;
+};
+
 // The update rule of one slice. Stateless itself: the state lies in the entry, behind the embeddings.
 class Optimizer {
  public:
@@ -48,6 +55,10 @@ class Optimizer {
   virtual bool needs_global_step() const { return false; }
   // One step. `weights`, `state` and `gradient` do not overlap.
   virtual void Step(float* weights, float* state, const float* gradient, const StepContext& context) const = 0;
+  // One step of each of `n` distinct entries, one after another.
+  virtual void StepEach(const EntryStep* steps, int n, const StepContext& context) const {
+    for (int i = 0; i < n; ++i) Step(steps[i].weights, steps[i].state, steps[i].gradient, context);
+  }
 };
 
 using OptimizerFactory = std::function<std::unique_ptr<Optimizer>(const OptimizerConfig&, int dim)>;
