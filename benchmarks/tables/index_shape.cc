@@ -23,7 +23,7 @@ void Insert(TableStorage* storage, int64_t fid) {
   TableStorage::Shard& shard = storage->shard(hash.shard);
   const uint64_t num_keys = shard.num_keys.load();
   bool inserted = false;
-  shard.index.Insert(fid, hash.home, shard.run.Allocate(num_keys), num_keys + 1, &inserted);
+  shard.index.Insert(fid, hash.home, static_cast<uint32_t>(fid + 1), num_keys + 1, &inserted);
   shard.num_keys.store(num_keys + 1);
 }
 

@@ -12,7 +12,6 @@
 #include "cc/hash_table/entry_dump.h"
 #include "cc/hash_table/entry_writer.h"
 #include "cc/hash_table/hash_order_scan.h"
-#include "cc/hash_table/optimizer.h"
 #include "cc/hash_table/relaxed_memory.h"
 
 namespace monolith {
@@ -66,7 +65,7 @@ Rows LookedUp(const Batch& batch, const TableConfig& config, int dim) {
 // Requires: the shard's mutex is held.
 void Erase(TableStorage::Shard* shard, const FidIndex::Place& place) {
   shard->index.Erase(place);
-  shard->run.Free(place.entry);
+  shard->free.push_back(place.entry);
   shard->num_keys.store(shard->num_keys.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
 }
 
@@ -113,11 +112,24 @@ class EntryReader {
       homes[i] = sightings[i].array->HomeOf(hash.home);
       __builtin_prefetch(homes[i]);
     }
-    for (int64_t i = 0; i < n; ++i) {
-      sightings[i] = FidIndex::Find(*sightings[i].array, homes[i], fids[i]);
-      if (sightings[i].entry == FidIndex::kNoEntry) continue;
+    const auto fetch_value = [&](int64_t i) {
+      if (sightings[i].entry == FidIndex::kNoEntry) return;
       values[i] = storage_.slab().At(sightings[i].entry);
       PrefetchBytes(values[i], value_bytes_, false);
+    };
+    int64_t further[kBlock];
+    int64_t num_further = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      sightings[i] = FidIndex::FindAtHome(*sightings[i].array, homes[i], fids[i]);
+      fetch_value(i);
+      if (!FidIndex::MayLieFurther(*homes[i], sightings[i].entry)) continue;
+      FidIndex::FetchNext(homes[i]);
+      further[num_further++] = i;
+    }
+    for (int64_t f = 0; f < num_further; ++f) {
+      const int64_t i = further[f];
+      sightings[i].entry = FidIndex::Locate(*sightings[i].array, homes[i], fids[i]).entry;
+      fetch_value(i);
     }
     int64_t present = 0;
     for (int64_t i = 0; i < n; ++i, embeddings += dim_) {
@@ -201,27 +213,25 @@ class TableRestoreBatch : public RestoreBatch {
   void Put(const SavedEntries& entries, const std::vector<int64_t>& fids) {
     EpochManager::Guard guard(table_.epochs_);
     EntryWriter writer(*table_.codec_, storage_.get(), EntryWriter::NewEntries::kLeftToApply);
-    uint32_t stamp = 0, newest = 0;
+    uint32_t newest = 0;
     writer.WriteEach(
-        {fids.data(), static_cast<int64_t>(fids.size())}, stamp, nullptr, [](int64_t) {},
-        [&](int64_t i, char* value, char* state, bool inserted) {
-          const SavedEntry entry = entries[i];
-          stamp = entry.update_ts;
-          newest = std::max(newest, stamp);
-          if (!inserted && StampOf(entry.fid) > stamp) {
-            stamp = StampOf(entry.fid);
-          } else {
-            table_.codec_->Restore(entry, value, state);
-          }
+        {fids.data(), static_cast<int64_t>(fids.size())}, 0, nullptr, [](int64_t) {},
+        [&](WrittenEntry* written, int n) {
+          for (int i = 0; i < n; ++i) newest = std::max(newest, Put(entries[written[i].position], &written[i]));
         });
     RaiseTo(&max_update_ts_, newest);
   }
 
-  // Requires: the fid is there, and its shard is held.
-  uint32_t StampOf(int64_t fid) const {
-    const HashedFid hash = HashFid(fid);
-    const uint32_t number = storage_->shard(hash.shard).index.LocateNow(fid, hash.home).entry;
-    return storage_->slab().StampAt(number)->load(std::memory_order_relaxed);
+  // The newer of two twins wins, the later of two of one age. Returns the update time that came.
+  uint32_t Put(const SavedEntry& entry, WrittenEntry* written) const {
+    written->update_ts = entry.update_ts;
+    const uint32_t before = written->inserted ? 0 : written->stamp->load(std::memory_order_relaxed);
+    if (before > entry.update_ts) {
+      written->update_ts = before;
+    } else {
+      table_.codec_->Restore(entry, written->value, written->state);
+    }
+    return entry.update_ts;
   }
 
   const ConcurrentTable& table_;
@@ -382,11 +392,18 @@ void ConcurrentTable::Assign(const Batch& batch, int64_t update_ts, AdmissionFil
   if (config_.skip_zero_embedding) return AssignSkippingZeros(batch, update_ts, filter);
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
+  WriteRows(batch, update_ts, filter, [this](const float* row, char* value) { codec_->Assign(row, value); });
+}
+
+template <typename WriteRow>
+void ConcurrentTable::WriteRows(const Batch& batch, int64_t update_ts, AdmissionFilter* filter, WriteRow write) {
   const Rows rows(batch, codec_->dim());
   EntryWriter(*codec_, storage())
       .WriteEach(
           batch, ClampTime(update_ts), filter, [&](int64_t i) { rows.Prefetch(i); },
-          [&](int64_t i, char* value, char*, bool) { codec_->Assign(rows[i], value); });
+          [&](WrittenEntry* written, int n) {
+            for (int i = 0; i < n; ++i) write(rows[written[i].position], written[i].value);
+          });
 }
 
 void ConcurrentTable::AssignSkippingZeros(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) {
@@ -400,9 +417,11 @@ void ConcurrentTable::AssignSkippingZeros(const Batch& batch, int64_t update_ts,
       EraseIfPresent(storage(), batch.fids[i]);
       continue;
     }
-    writer.Write(batch.fids[i], HashFid(batch.fids[i]), ClampTime(update_ts), filter,
-                 batch.occurrences == nullptr ? 1 : batch.occurrences[i],
-                 [&](char* value, char*, bool) { codec_->Assign(rows[i], value); });
+    Batch one{batch.fids + i, 1};
+    one.occurrences = batch.occurrences == nullptr ? nullptr : batch.occurrences + i;
+    writer.WriteEach(
+        one, ClampTime(update_ts), filter, [](int64_t) {},
+        [&](WrittenEntry* written, int) { codec_->Assign(rows[i], written->value); });
   }
 }
 
@@ -410,55 +429,44 @@ void ConcurrentTable::AssignAdd(const Batch& batch, int64_t update_ts, Admission
   RaiseMaxUpdateTs(update_ts);
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
-  const Rows rows(batch, codec_->dim());
-  EntryWriter(*codec_, storage())
-      .WriteEach(
-          batch, ClampTime(update_ts), filter, [&](int64_t i) { rows.Prefetch(i); },
-          [&](int64_t i, char* value, char*, bool) { codec_->AssignAdd(rows[i], value); });
+  WriteRows(batch, update_ts, filter, [this](const float* row, char* value) { codec_->AssignAdd(row, value); });
 }
 
-template <typename Rows, typename Step>
-void ConcurrentTable::OptimizeWith(const Batch& batch, const StepSettings& settings, const Rows& rows, Step step) {
+void ConcurrentTable::Optimize(const Batch& batch, const StepSettings& settings) {
+  if (batch.n > 0) codec_->CheckOptimize(settings.global_step);
+  const Rows rows(batch, codec_->dim());
+  const bool compensates = codec_->needs_looked_up();
+  const Rows looked_up = compensates ? LookedUp(batch, config_, codec_->dim()) : rows;
+  const auto optimize = [&](const WrittenEntry* written, int n) {
+    EntryStep steps[kGroup];
+    for (int i = 0; i < n; ++i) {
+      steps[i] = {reinterpret_cast<float*>(written[i].value), reinterpret_cast<float*>(written[i].state),
+                  rows[written[i].position]};
+      if (compensates) steps[i].looked_up = looked_up[written[i].position];
+    }
+    codec_->Optimize(steps, n, settings.learning_rates, settings.global_step);
+  };
   {
     WriterGate::Pass pass(gate_);
     EpochManager::Guard guard(epochs_);
     EntryWriter(*codec_, storage())
         .WriteEach(
-            batch, ClampTime(settings.update_ts), settings.filter, [&](int64_t i) { rows.Prefetch(i); },
-            [&](int64_t i, char* value, char* state, bool) { step(i, value, state); });
+            batch, ClampTime(settings.update_ts), settings.filter, [&](int64_t i) { rows.Prefetch(i); }, optimize);
   }
-  RaiseMaxUpdateTs(settings.update_ts);  // a refused step has none
-}
-
-void ConcurrentTable::Optimize(const Batch& batch, const StepSettings& settings) {
-  const Rows rows(batch, codec_->dim());
-  if (const Optimizer* optimizer = codec_->only_optimizer()) {
-    const StepContext context{settings.learning_rates[0], settings.global_step};
-    OptimizeWith(batch, settings, rows, [=, &context](int64_t i, char* value, char* state) {
-      optimizer->Step(reinterpret_cast<float*>(value), reinterpret_cast<float*>(state), rows[i], context);
-    });
-  } else if (codec_->needs_looked_up()) {
-    const Rows looked_up = LookedUp(batch, config_, codec_->dim());
-    OptimizeWith(batch, settings, rows, [&](int64_t i, char* value, char* state) {
-      codec_->Optimize(rows[i], looked_up[i], settings.learning_rates, settings.global_step, value, state);
-    });
-  } else {
-    OptimizeWith(batch, settings, rows, [&](int64_t i, char* value, char* state) {
-      codec_->Optimize(rows[i], nullptr, settings.learning_rates, settings.global_step, value, state);
-    });
-  }
+  RaiseMaxUpdateTs(settings.update_ts);
 }
 
 void ConcurrentTable::Reinitialize(const int64_t* fids, int64_t n, int64_t now, int32_t* found) {
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
-  EntryWriter(*codec_, storage())
-      .WriteEach(
-          {fids, n}, ClampTime(now), nullptr, [](int64_t) {},
-          [&](int64_t i, char* value, char* state, bool inserted) {
-            if (!inserted) codec_->Init(fids[i], value, state);
-            found[i] = inserted ? 0 : 1;
-          });
+  const auto initialise = [&](const WrittenEntry* written, int size) {
+    for (int i = 0; i < size; ++i) {
+      const int64_t at = written[i].position;
+      found[at] = written[i].inserted ? 0 : 1;
+      if (!written[i].inserted) codec_->Init(fids[at], written[i].value, written[i].state);
+    }
+  };
+  EntryWriter(*codec_, storage()).WriteEach({fids, n}, ClampTime(now), nullptr, [](int64_t) {}, initialise);
 }
 
 uint64_t ConcurrentTable::Evict(const ExpireConfig& expire) {

@@ -8,8 +8,7 @@
 //          └── WriterGate    lets a save or a restore keep writers out                 (writer_gate.h)
 //
 // Memory: entry bytes rounded up to 8, 4 for the update time, 16 to 20 for the index. Reads go
-// through hash, probe and copy in blocks; writes prefetch the home bucket of a key kFar keys ahead of its use and its entry
-// kNear keys ahead.
+// through hash, probe and copy in blocks; writes go in groups, which overlap: see entry_writer.h.
 #ifndef CC_HASH_TABLE_CONCURRENT_TABLE_H_
 #define CC_HASH_TABLE_CONCURRENT_TABLE_H_
 
@@ -60,9 +59,9 @@ class ConcurrentTable : public EmbeddingTable {
   TableStorage* storage() const { return storage_.load(std::memory_order_seq_cst); }
   void RaiseMaxUpdateTs(int64_t update_ts);
   void AssignSkippingZeros(const Batch& batch, int64_t update_ts, AdmissionFilter* filter);
-  // step(i, value, state) for every fid of the batch, its i-th, that has or gets an entry; fetches row i before.
-  template <typename Rows, typename Step>
-  void OptimizeWith(const Batch& batch, const StepSettings& settings, const Rows& rows, Step step);
+  // write(row, value) for every fid of the batch that has or gets an entry.
+  template <typename WriteRow>
+  void WriteRows(const Batch& batch, int64_t update_ts, AdmissionFilter* filter, WriteRow write);
 
   const TableConfig config_;
   const std::unique_ptr<EntryCodec> codec_;

@@ -40,6 +40,7 @@ class TrainingCodec : public EntryCodec {
       slice.scales_gradients = slice.retriever != nullptr && slice.retriever->scales_gradients();
       needs_global_step_ = needs_global_step_ || slice.scales_gradients || slice.optimizer->needs_global_step();
       needs_looked_up_ = needs_looked_up_ || slice.optimizer->needs_looked_up();
+      first_values_vary_ = first_values_vary_ || slice.initializer->depends_on_fid();
       dim_ += spec.dim;
       state_bytes_ += slice.optimizer->state_bytes();
       schemas_.push_back(slice.optimizer->schema());
@@ -49,14 +50,16 @@ class TrainingCodec : public EntryCodec {
     num_slices_ = static_cast<int>(slices_.size());
     value_bytes_ = sizeof(float) * dim_;
     most_saved_bytes_ = MostEntryBytes(dim_, schemas_);
+    first_bytes_.resize(entry_bytes());
+    if (!first_values_vary_) FillValues(0, first_bytes_.data());
+    for (const Slice& slice : slices_) {
+      slice.optimizer->InitState(Floats(first_bytes_.data() + value_bytes_ + slice.state_offset));
+    }
   }
 
   bool values_are_floats() const override { return plain_reads_; }
 
-  void Init(int64_t fid, char* value, char* state) const override {
-    FillValues(fid, value);
-    for (const Slice& slice : slices_) slice.optimizer->InitState(Floats(state + slice.state_offset));
-  }
+  void InitValues(int64_t fid, char* value) const override { FillValues(fid, value); }
 
   void Read(const char* value, float* embedding) const override {
     const auto* stored = reinterpret_cast<const float*>(value);
@@ -76,28 +79,23 @@ class TrainingCodec : public EntryCodec {
     for (int i = 0; i < dim_; ++i) weights[i] += delta[i];
   }
 
-  void Optimize(const float* gradient, const float* looked_up, const float* learning_rates, int64_t global_step,
-                char* value, char* state) const override {
+  void CheckOptimize(int64_t global_step) const override {
     if (needs_global_step_ && global_step < 0) {
       throw TableError("table '" + config_.name + "': global_step is " + std::to_string(global_step) +
                        "; a slice of it (batch_softmax, one_bit) depends on the step, which must be >= 0.");
     }
+  }
+
+  void Optimize(const EntryStep* steps, int n, const float* learning_rates, int64_t global_step) const override {
+    if (num_slices_ == 1 && !slices_[0].scales_gradients) {
+      return slices_[0].optimizer->StepEach(steps, n, {learning_rates[0], global_step});
+    }
     for (size_t i = 0; i < slices_.size(); ++i) {
-      const Slice& slice = slices_[i];
-      float* weights = Floats(value) + slice.offset;
-      const float* own = gradient + slice.offset;
-      if (slice.scales_gradients) own = ScaledGradient(slice, weights, own, global_step);
-      const float* own_looked_up = looked_up == nullptr ? nullptr : looked_up + slice.offset;
-      slice.optimizer->Step(weights, Floats(state + slice.state_offset), own,
-                            {learning_rates[i], global_step, own_looked_up});
+      OptimizeSlice(slices_[i], steps, n, {learning_rates[i], global_step});
     }
   }
 
   bool needs_looked_up() const override { return needs_looked_up_; }
-
-  const Optimizer* only_optimizer() const override {
-    return num_slices_ == 1 && !needs_global_step_ && !needs_looked_up_ ? slices_[0].optimizer.get() : nullptr;
-  }
 
   char* SaveRest(const char* value, const char* state, uint32_t update_ts, char* out) const override {
     EntryDumpWriter writer(out);
@@ -155,6 +153,20 @@ class TrainingCodec : public EntryCodec {
     return scaled.data();
   }
 
+  static void OptimizeSlice(const Slice& slice, const EntryStep* steps, int n, const StepContext& context) {
+    EntryStep own[kMostSteps];
+    for (int i = 0; i < n; ++i) {
+      own[i] = {steps[i].weights + slice.offset, steps[i].state + slice.state_offset / sizeof(float),
+                steps[i].gradient + slice.offset,
+                steps[i].looked_up == nullptr ? nullptr : steps[i].looked_up + slice.offset};
+    }
+    if (!slice.scales_gradients) return slice.optimizer->StepEach(own, n, context);
+    for (int i = 0; i < n; ++i) {
+      own[i].gradient = ScaledGradient(slice, own[i].weights, own[i].gradient, context.global_step);
+      slice.optimizer->StepEach(own + i, 1, context);
+    }
+  }
+
   void FillValues(int64_t fid, char* value) const {
     for (const Slice& slice : slices_) slice.initializer->Fill(fid, Floats(value) + slice.offset, slice.dim);
   }
@@ -183,10 +195,11 @@ class ServingCodec : public EntryCodec {
     }
     num_slices_ = static_cast<int>(slices_.size());
     most_saved_bytes_ = MostEntryBytes(dim_, {});
+    first_bytes_.resize(value_bytes_);
   }
 
   bool values_are_floats() const override { return false; }
-  void Init(int64_t, char* value, char*) const override { std::memset(value, 0, value_bytes_); }
+  void InitValues(int64_t, char*) const override {}
 
   void Read(const char* value, float* embedding) const override {
     for (const Slice& slice : slices_) {
@@ -207,7 +220,8 @@ class ServingCodec : public EntryCodec {
     Assign(sum.data(), value);
   }
 
-  void Optimize(const float*, const float*, const float*, int64_t, char*, char*) const override {
+  void Optimize(const EntryStep*, int, const float*, int64_t) const override {}
+  void CheckOptimize(int64_t) const override {
     throw TableError("table '" + config_.name +
                      "' has serving entries, which hold no optimizer state; train the "
                      "table that it was exported from.");

@@ -10,15 +10,16 @@
 #define CC_HASH_TABLE_ENTRY_CODEC_H_
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cc/hash_table/entry_dump.h"
+#include "cc/hash_table/optimizer.h"
 #include "cc/hash_table/table_config.h"
 
 namespace monolith {
-
-class Optimizer;
 
 class EntryCodec {
  public:
@@ -32,20 +33,26 @@ class EntryCodec {
   virtual bool values_are_floats() const = 0;
 
   // `value` is a private copy of the value bytes; `state` what follows them in the entry.
-  virtual void Init(int64_t fid, char* value, char* state) const = 0;
+  void Init(int64_t fid, char* value, char* state) const {
+    std::memcpy(state, first_bytes_.data() + value_bytes_, state_bytes_);
+    if (first_values_vary_) {
+      InitValues(fid, value);
+    } else {
+      std::memcpy(value, first_bytes_.data(), value_bytes_);
+    }
+  }
   virtual void Read(const char* value, float* embedding) const = 0;
   virtual void Assign(const float* embedding, char* value) const = 0;
   virtual void AssignAdd(const float* delta, char* value) const = 0;
-  // `learning_rates` has one rate a slice; `looked_up` is the embedding that the gradient was computed from, and may be
-  // null unless needs_looked_up(). Throws TableError, with nothing changed, where entries cannot be trained and for a
-  // negative global_step where it matters.
-  virtual void Optimize(const float* gradient, const float* looked_up, const float* learning_rates, int64_t global_step,
-                        char* value, char* state) const = 0;
+  // An optimizer step of each of `n` distinct entries, at most kMostSteps, with whole values, states and gradients, and
+  // whole looked-up embeddings if it needs_looked_up().
+  // `learning_rates` has one rate a slice. Requires: CheckOptimize has let the step pass.
+  static constexpr int kMostSteps = 16;
+  virtual void Optimize(const EntryStep* steps, int n, const float* learning_rates, int64_t global_step) const = 0;
+  // Throws TableError where entries cannot be trained, and for a negative global_step where it matters.
+  virtual void CheckOptimize(int64_t global_step) const = 0;
 
   virtual bool needs_looked_up() const { return false; }
-
-  // Not null: an optimizer step is this one's, on the whole value and state, with the first learning rate.
-  virtual const Optimizer* only_optimizer() const { return nullptr; }
 
   // Writes the EntryDump of an entry, which is `fid`'s, to memory with room for most_saved_bytes(); returns the end.
   char* Save(int64_t fid, const char* value, const char* state, uint32_t update_ts, char* out) const;
@@ -63,6 +70,11 @@ class EntryCodec {
   // Writes values, optimizer states and update time.
   virtual char* SaveRest(const char* value, const char* state, uint32_t update_ts, char* out) const = 0;
 
+  // First values of slices that draw them by fid.
+  virtual void InitValues(int64_t fid, char* value) const = 0;
+
+  std::vector<char> first_bytes_;   // of a new entry; no values if they vary
+  bool first_values_vary_ = false;  // with the fid
   size_t most_saved_bytes_ = 0;
   int dim_ = 0;
   int num_slices_ = 0;

@@ -7,7 +7,7 @@
 // bit scan. Pages that no entry has reached are never touched and cost nothing. The update stamps lie behind the
 // entries: an entry whose size is a multiple of 64 bytes then starts on a cache line, and readers skip the stamps.
 //
-// Entries are handed out in runs, so that writers of different shards meet here once in a while only (EntryRun).
+// Entries are handed out in runs, so that writers meet here once in a while only (EntryRun).
 #ifndef CC_HASH_TABLE_ENTRY_SLAB_H_
 #define CC_HASH_TABLE_ENTRY_SLAB_H_
 
@@ -28,9 +28,13 @@ class EntrySlab {
 
   explicit EntrySlab(size_t stride) : stride_(stride) {}
 
-  // Returns the first of `count` fresh entries with consecutive numbers, whose bytes are zero. Throws std::bad_alloc
-  // when the memory or the numbers are used up. Any thread may call.
-  uint32_t AllocateRun(uint32_t count);
+  struct Numbers {
+    uint32_t first;
+    uint32_t count;
+  };
+  // Returns fresh entries with consecutive numbers, whose bytes are zero: the more, the more there are already. Throws
+  // std::bad_alloc when the memory or the numbers are used up. Any thread may call.
+  Numbers AllocateRun();
 
   struct Entry {
     char* bytes;
@@ -38,10 +42,11 @@ class EntrySlab {
   };
 
   Entry Find(uint32_t entry) const {
-    const Place place = PlaceOf(entry);
-    char* chunk = chunks_[place.chunk].load(std::memory_order_acquire);
-    auto* stamps = reinterpret_cast<std::atomic<uint32_t>*>(chunk + ChunkEntries(place.chunk) * stride_);
-    return {chunk + place.offset * stride_, stamps + place.offset};
+    const uint64_t shifted = Shifted(entry);
+    const Chunk& chunk = chunks_[63 - __builtin_clzll(shifted)];
+    auto* const bytes = reinterpret_cast<char*>(chunk.bytes.load(std::memory_order_acquire) + shifted * stride_);
+    const uintptr_t stamps = chunk.stamps.load(std::memory_order_relaxed);
+    return {bytes, reinterpret_cast<std::atomic<uint32_t>*>(stamps + shifted * sizeof(uint32_t))};
   }
   char* At(uint32_t entry) const { return Find(entry).bytes; }
   std::atomic<uint32_t>* StampAt(uint32_t entry) const { return Find(entry).stamp; }
@@ -52,54 +57,41 @@ class EntrySlab {
 
  private:
   static constexpr int kFirstBits = 6;
-  static constexpr int kNumChunks = 33 - kFirstBits;
-  struct Place {
-    uint32_t chunk;
-    uint64_t offset;
+  static constexpr int kMostBits = 33;
+
+  // Entries are counted on from 2^kFirstBits: then the highest bit of a number tells its chunk, and the chunk of bit b
+  // begins with number 2^b. A chunk is known by where number 0 would lie, were it that long.
+  struct Chunk {
+    std::atomic<uintptr_t> bytes{0};  // 0: there is no chunk yet. Written after stamps
+    std::atomic<uintptr_t> stamps{0};
   };
+  static uint64_t Shifted(uint32_t entry) { return uint64_t{entry} - 1 + (1u << kFirstBits); }
 
-  static uint64_t ChunkEntries(uint32_t chunk) { return uint64_t{1} << (kFirstBits + chunk); }
-
-  static Place PlaceOf(uint32_t entry) {
-    const uint64_t shifted = uint64_t{entry} - 1 + (1u << kFirstBits);
-    const uint32_t chunk = 63 - __builtin_clzll(shifted) - kFirstBits;
-    return {chunk, shifted - ChunkEntries(chunk)};
-  }
-
-  char* AddChunk(uint32_t chunk);
+  // Makes the chunk of bit `bit` unless somebody has.
+  void AddChunk(int bit);
   // The thread whose run begins a huge page has the system prepare the one after it, while the others go on: else all
   // of them would wait for the same page.
-  void PopulateAhead(char* data, const Place& place, uint32_t count);
+  void PopulateAhead(uint64_t shifted, uint32_t count);
 
   const size_t stride_;
-  std::array<std::atomic<char*>, kNumChunks> chunks_{};
+  std::array<Chunk, kMostBits> chunks_;
   alignas(64) std::atomic<uint64_t> next_{0};  // entries ever handed out
   alignas(64) std::mutex mutex_;
   std::vector<PageBuffer> buffers_;  // guarded by mutex_
 };
 
-// What one shard has of a slab: the rest of its last run, and the entries that its erased keys gave back. Used by one
-// thread at a time.
+// Fresh entries in a row, for one writer at a time: what it inserts then lies side by side, as it came.
 class EntryRun {
  public:
-  explicit EntryRun(EntrySlab* slab) : slab_(*slab) {}
-
-  // Returns an entry whose bytes are unspecified. `num_keys` is how many the shard has: small shards take short runs.
-  // Throws std::bad_alloc when the memory or the numbers are used up.
-  uint32_t Allocate(uint64_t num_keys);
-
-  // What Allocate would return next, if that is known; else 0.
-  uint32_t Next() const { return !free_.empty() ? free_.back() : left_ > 0 ? next_ : 0; }
-
-  // Gives an entry back. Requires: no index cell refers to it. A reader may still be copying from it; what it copies
-  // is then thrown away, for the version it checks has changed.
-  void Free(uint32_t entry) { free_.push_back(entry); }
+  // Returns an entry whose bytes are zero. Throws std::bad_alloc when the memory or the numbers are used up.
+  uint32_t Allocate(EntrySlab* slab);
+  bool IsEmpty() const { return left_ == 0; }
+  // What Allocate will return after `n` more calls, if that is known; else 0.
+  uint32_t Ahead(uint32_t n) const { return n < left_ ? next_ + n : 0; }
 
  private:
-  EntrySlab& slab_;
   uint32_t next_ = 0;
   uint32_t left_ = 0;
-  std::vector<uint32_t> free_;
 };
 
 }  // namespace monolith

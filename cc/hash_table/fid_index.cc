@@ -34,34 +34,64 @@ void AddOverflow(Bucket* home, const Bucket* end, int change) {
   }
 }
 
-// Fills the first empty cell from the key's home on and returns how many buckets that took. Returns 0, having changed
-// nothing, when there is no empty cell.
-int64_t Put(const FidIndex::Array& array, int64_t fid, uint64_t hash, uint32_t entry) {
-  Bucket* const home = array.HomeOf(hash);
-  for (Bucket* bucket = home; bucket != array.end(); ++bucket) {
-    const uint32_t empty = bucket->EmptyCells();
-    if (empty == 0) continue;
-    const int cell = __builtin_ctz(empty);
-    AddOverflow(home, bucket, 1);
-    bucket->fids[cell].store(fid, std::memory_order_relaxed);
-    bucket->entries[cell].store(entry, std::memory_order_release);
-    return bucket - home + 1;
-  }
-  return 0;
-}
+// Copies every key; returns false when one found no cell. `to` is fresh and nobody else's yet. Both arrays are walked
+// front to back, so the system's own prefetching keeps up. No cell of `to` is emptied meanwhile: how many of a bucket's
+// are full is counted in its version, which may begin with any number.
+class ArrayCopy {
+ public:
+  ArrayCopy(const FidIndex::Array& from, const FidIndex::Array& to) : from_(from), to_(to) {}
 
-// Returns false when a key found no cell.
-bool CopyAll(const FidIndex::Array& from, const FidIndex::Array& to) {
-  for (const Bucket* bucket = from.buckets; bucket != from.end(); ++bucket) {
-    for (int c = 0; c < kCellsPerBucket; ++c) {
-      const uint32_t entry = bucket->entries[c].load(std::memory_order_relaxed);
-      if (entry == FidIndex::kNoEntry) continue;
-      const int64_t fid = bucket->fids[c].load(std::memory_order_relaxed);
-      if (Put(to, fid, HashFid(fid).home, entry) == 0) return false;
+  bool Run() {
+    for (const Bucket* bucket = from_.buckets; bucket < from_.end(); bucket += kTogether) {
+      const int n = List(bucket, std::min(bucket + kTogether, from_.end()));
+      for (int i = 0; i < n; ++i) {
+        if (!Append(keys_[i])) return false;
+      }
     }
+    return true;
   }
-  return true;
-}
+
+ private:
+  static constexpr int kTogether = 16;  // buckets whose keys are listed before they are placed
+  struct Key {
+    int64_t fid;
+    Bucket* home;
+    uint32_t entry;
+  };
+
+  // Without branches: which cells are empty is no pattern to predict.
+  int List(const Bucket* begin, const Bucket* end) {
+    int n = 0;
+    for (const Bucket* bucket = begin; bucket != end; ++bucket) {
+      MONOLITH_UNROLL
+      for (int c = 0; c < kCellsPerBucket; ++c) {
+        const int64_t fid = bucket->fids[c].load(std::memory_order_relaxed);
+        const uint32_t entry = bucket->entries[c].load(std::memory_order_relaxed);
+        keys_[n] = {fid, to_.HomeOf(HashFid(fid).home), entry};
+        n += entry != FidIndex::kNoEntry;
+      }
+    }
+    return n;
+  }
+
+  bool Append(const Key& key) {
+    for (Bucket* bucket = key.home; bucket != to_.end(); ++bucket) {
+      const uint32_t control = bucket->control.load(std::memory_order_relaxed);
+      const uint32_t full = (control & Bucket::kVersionMask) / Bucket::kVersionUnit;
+      if (full == kCellsPerBucket) continue;
+      bucket->control.store(control + Bucket::kVersionUnit, std::memory_order_relaxed);
+      bucket->fids[full].store(key.fid, std::memory_order_relaxed);
+      bucket->entries[full].store(key.entry, std::memory_order_relaxed);
+      AddOverflow(key.home, bucket, 1);
+      return true;
+    }
+    return false;
+  }
+
+  const FidIndex::Array& from_;
+  const FidIndex::Array& to_;
+  Key keys_[kTogether * kCellsPerBucket + 1];  // the last is written to, never read
+};
 
 }  // namespace
 
@@ -104,12 +134,28 @@ uint32_t FidIndex::AwaitChange(const Bucket& home) {
   }
 }
 
+int64_t FidIndex::Put(const Array& array, int64_t fid, Bucket* home, uint32_t entry) {
+  for (Bucket* bucket = home; bucket != array.end(); ++bucket) {
+    const uint32_t empty = bucket->EmptyCells();
+    if (empty == 0) continue;
+    const int cell = __builtin_ctz(empty);
+    AddOverflow(home, bucket, 1);
+    bucket->fids[cell].store(fid, std::memory_order_relaxed);
+    bucket->entries[cell].store(entry, std::memory_order_release);
+    return bucket - home + 1;
+  }
+  return 0;
+}
+
+bool FidIndex::IsCrowded(int64_t walked, uint64_t num_keys) const {
+  return walked > kCrowd && Current()->num_homes < kMostHomesPerKey * num_keys;
+}
+
 void FidIndex::Insert(int64_t fid, uint64_t hash, uint32_t entry, uint64_t num_keys, bool* inserted) {
   int64_t walked = 0;
-  while ((walked = Put(*Current(), fid, hash, entry)) == 0) Rebuild(Current()->num_homes + 1);
+  while ((walked = Put(fid, HomeOf(hash), entry)) == 0) Grow();
   *inserted = true;
-  const bool crowded = walked > kCrowd && Current()->num_homes < kMostHomesPerKey * num_keys;
-  if (num_keys > grow_at_ || crowded) Rebuild(Current()->num_homes + 1);
+  if (IsFull(num_keys) || IsCrowded(walked, num_keys)) Grow();
 }
 
 void FidIndex::Erase(const Place& place) {
@@ -123,7 +169,7 @@ void FidIndex::Erase(const Place& place) {
 void FidIndex::Rebuild(uint64_t homes) {
   std::unique_ptr<Array> next = NextArray(homes);
   Array* const old = array_.load(std::memory_order_relaxed);
-  while (!CopyAll(*old, *next)) next = NextArray(next->num_homes + 1);
+  while (!ArrayCopy(*old, *next).Run()) next = NextArray(next->num_homes + 1);
   Publish(std::move(next));
   old->replaced.store(true, std::memory_order_release);
   epochs_->Retire([old] { delete old; });

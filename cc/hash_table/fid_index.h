@@ -23,14 +23,15 @@
 // and no write needs an atomic read-modify-write: on x86-64 and AArch64 everything here is ordinary loads and stores.
 //
 // Reading. The version of a key's *home* bucket stands for that key wherever its cell is, and for its entry.
-//   - The writer sets bit 0 of the home, changes the entry, and clears the bit with the next version.
+//   - The writer sets bit 0 of the homes of a few keys, changes their entries, and clears the bits with the next versions.
 //   - A reader takes the version, finds the cell, copies the entry, and takes the copy only if the version is unchanged,
 //     bit 0 clear, and the array still the current one; else it starts again.
-//   - A new key appears with the store of its entry number, which follows everything that it leads to.
+//   - A new key appears with the store of its entry number, while its home is being changed: readers of it wait for the
+//     end of what is done to a new entry.
 //   - Growth copies the array and swaps it, with readers going on in the old one: the first write after it needs the new
 //     one, and every reader checks after its copy that the array has not been
 //     replaced. Epochs (epoch.h) free the old array.
-// A reader waits for one change of one entry at most, never for growth, an eviction or a save.
+// A reader waits for one change of a few entries at most (entry_writer.h: kGroup), never for growth, an eviction or a save.
 //
 // What a reader may see: for every fid the entry as it was at one instant during the call, whole; nothing relates the
 // instants of two fids of a batch.
@@ -176,31 +177,56 @@ class FidIndex {
 
   // Looks a key up. Waits while its home's writer is inside a change.
   static Sighting Find(const Array& array, Bucket* home, int64_t fid) {
+    Sighting sighting = FindAtHome(array, home, fid);
+    if (MayLieFurther(*home, sighting.entry)) sighting.entry = Locate(array, home, fid).entry;
+    return sighting;
+  }
+
+  // The same in two steps, for callers with several keys in hand: most lie in their home bucket, and for the others every
+  // further one is a cache miss of its own. After FindAtHome, a key that MayLieFurther has the buckets behind its home
+  // fetched by FetchNext and its entry found, later, by Locate. Of new keys a third find their home full, and
+  // four fifths of those a cell in the three buckets behind it.
+  static Sighting FindAtHome(const Array& array, Bucket* home, int64_t fid) {
     uint32_t control = home->control.load(std::memory_order_acquire);
     if (control & Bucket::kChangingBit) control = AwaitChange(*home);
-    return {&array, home, control, Locate(array, home, fid).entry};
+    return {&array, home, control, home->EntryOf(fid)};
+  }
+  static bool MayLieFurther(const Bucket& home, uint32_t found) { return found == kNoEntry && home.passed(); }
+  static void FetchNext(const Bucket* bucket) {
+    for (int further = 1; further <= kFetched; ++further) __builtin_prefetch(bucket + further);
   }
 
   // For the writer. Requires for all of these: the caller holds the shard's mutex, and `hash` is HashFid(fid).home.
 
-  // Keeps readers of a key whose home is `home` from taking what they copy while this lives.
+  // Between the two, readers of a key whose home is `home` take nothing of what they copy. They do not nest. What is
+  // stored between them must follow a release fence, which several changes may have in common: then whoever copies it
+  // sees the bit, or a later version, when it validates.
+  static void BeginChange(Bucket* home) {
+    home->control.store(home->control.load(std::memory_order_relaxed) | Bucket::kChangingBit,
+                        std::memory_order_relaxed);
+  }
+  static void EndChange(Bucket* home) {
+    const uint32_t control = home->control.load(std::memory_order_relaxed);
+    const uint32_t version = ((control & ~Bucket::kChangingBit) + Bucket::kVersionUnit) & Bucket::kVersionMask;
+    home->control.store((control & ~Bucket::kVersionMask) | version, std::memory_order_release);
+  }
+  static bool IsChanging(const Bucket* home) {
+    return (home->control.load(std::memory_order_relaxed) & Bucket::kChangingBit) != 0;
+  }
+
+  // A change of one key while this lives.
   class Change {
    public:
-    explicit Change(Bucket* home) : home_(home), control_(home->control.load(std::memory_order_relaxed)) {
-      home_->control.store(control_ | Bucket::kChangingBit, std::memory_order_relaxed);
-      // Whoever copies something stored after this sees the bit, or a later version, when it validates.
+    explicit Change(Bucket* home) : home_(home) {
+      BeginChange(home);
       std::atomic_thread_fence(std::memory_order_release);
     }
-    ~Change() {
-      const uint32_t version = (control_ + Bucket::kVersionUnit) & Bucket::kVersionMask;
-      home_->control.store((control_ & ~Bucket::kVersionMask) | version, std::memory_order_release);
-    }
+    ~Change() { EndChange(home_); }
     Change(const Change&) = delete;
     Change& operator=(const Change&) = delete;
 
    private:
     Bucket* const home_;
-    const uint32_t control_;
   };
 
   Place LocateNow(int64_t fid, uint64_t hash) const {
@@ -209,9 +235,16 @@ class FidIndex {
   }
   Bucket* HomeOf(uint64_t hash) const { return Current()->HomeOf(hash); }
 
-  // Adds a key that is absent; `num_keys` is how many there are with it. Grows when it is time to, or when no cell is
-  // free. When memory runs out, throws std::bad_alloc; the key is then in the index or not at all, and `*inserted` says
-  // which.
+  // Adds a key that is absent, and does not grow. Returns how many buckets from its home on were looked at, 0 if none of
+  // them has an empty cell: then nothing has changed, and Grow makes room.
+  int64_t Put(int64_t fid, Bucket* home, uint32_t entry) { return Put(*Current(), fid, home, entry); }
+  // True if it is time to grow: with `num_keys` keys, or after Put walked so far.
+  bool IsFull(uint64_t num_keys) const { return num_keys > grow_at_; }
+  bool IsCrowded(int64_t walked, uint64_t num_keys) const;
+  // When memory runs out, throws std::bad_alloc and leaves the array as it is. Requires: no key is being changed.
+  void Grow() { Rebuild(Current()->num_homes + 1); }
+  // Puts a key, and grows when it is time to, or when no cell is free; `num_keys` is how many there are with it. When
+  // memory runs out, throws std::bad_alloc; the key is then in the index or not at all, and `*inserted` says which.
   void Insert(int64_t fid, uint64_t hash, uint32_t entry, uint64_t num_keys, bool* inserted);
   // Empties the cell of a key that is present.
   void Erase(const Place& place);
@@ -225,7 +258,10 @@ class FidIndex {
   uint64_t Bytes() const { return Current()->num_buckets * sizeof(Bucket); }
 
  private:
+  static constexpr int kFetched = 3;
+
   static uint32_t AwaitChange(const Bucket& home);
+  static int64_t Put(const Array& array, int64_t fid, Bucket* home, uint32_t entry);
   // Replaces the array by one of at least `homes` homes. When memory runs out, throws std::bad_alloc and leaves the old
   // array in use.
   void Rebuild(uint64_t homes);

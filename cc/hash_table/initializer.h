@@ -14,6 +14,8 @@ namespace monolith {
 class Initializer {
  public:
   virtual ~Initializer() = default;
+  // False: all fids get the same values.
+  virtual bool depends_on_fid() const = 0;
   virtual void Fill(int64_t fid, float* values, int dim) const = 0;
 };
 

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <new>
 
+#include "cc/hash_table/page_arena.h"
+
 namespace monolith {
 namespace {
 
@@ -34,11 +36,18 @@ char* MapAligned(size_t bytes, size_t alignment) {
 
 }  // namespace
 
-void PopulateHugePage(char* at) {
+char* MapHugePages(size_t bytes) {
+  char* const data = MapAligned(bytes, kHugePage);
+  madvise(data, bytes, MADV_HUGEPAGE);  // a hint: a kernel without huge pages refuses it
+  return data;
+}
+
+void PopulatePages(char* at, size_t bytes) {
 #ifdef MADV_POPULATE_WRITE
-  madvise(at, kHugePage, MADV_POPULATE_WRITE);  // where the kernel does not know it, the first touch does the work
+  madvise(at, bytes, MADV_POPULATE_WRITE);  // where the kernel does not know it, the first touch does the work
 #else
   (void)at;
+  (void)bytes;
 #endif
 }
 
@@ -50,19 +59,23 @@ PageBuffer::PageBuffer(size_t bytes, Use use) {
     std::memset(data_, 0, bytes_);
     return;
   }
-  bytes_ = RoundUp(bytes, 4096);
-  if (bytes < kHugePage) {
-    data_ = Map(bytes_, use == Use::kWhole ? MAP_POPULATE : 0);
-    return;
+  bytes_ = RoundUp(bytes, PageArena::kUnit);
+  shares_pages_ = use == Use::kWhole && bytes_ <= PageArena::kMostBytes;
+  if (shares_pages_) {
+    data_ = PageArena::Get().Allocate(bytes_);
+  } else if (bytes < kHugePage) {
+    data_ = Map(bytes_, 0);
+  } else {
+    data_ = MapHugePages(bytes_);
   }
-  data_ = MapAligned(bytes_, kHugePage);
-  madvise(data_, bytes_, MADV_HUGEPAGE);  // a hint: a kernel without huge pages refuses it
 }
 
 PageBuffer::~PageBuffer() {
   if (data_ == nullptr) return;
   if (bytes_ < kMapFrom) {
     std::free(data_);
+  } else if (shares_pages_) {
+    PageArena::Get().Free(data_, bytes_);
   } else {
     munmap(data_, bytes_);
   }

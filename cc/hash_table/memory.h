@@ -8,12 +8,13 @@
 namespace monolith {
 
 // Zero-filled memory that is given back to the system when it ends. Blocks of a huge page or more are aligned to one
-// and ask for them (first touch is then about four times faster); pages that are never touched cost nothing.
+// and ask for them (first touch is then about seven times faster); pages that are never touched cost nothing.
 class PageBuffer {
  public:
   enum class Use {
     kSparse,  // pages are touched one by one, some perhaps never
-    kWhole,   // all pages are touched at once: the system hands them over in one go
+    kWhole,   // all pages are touched at once: the system hands them over in one go; blocks of a medium size share
+              // huge pages with others (page_arena.h)
   };
 
   PageBuffer() = default;
@@ -24,6 +25,7 @@ class PageBuffer {
   PageBuffer& operator=(PageBuffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
+    std::swap(shares_pages_, other.shares_pages_);
     return *this;
   }
 
@@ -33,12 +35,18 @@ class PageBuffer {
  private:
   char* data_ = nullptr;  // aligned to 64 bytes at least
   size_t bytes_ = 0;
+  bool shares_pages_ = false;
 };
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-// Has the system hand over the huge page at `at`, which must lie in a PageBuffer, before somebody touches it.
-void PopulateHugePage(char* at);
+// Addresses for `bytes` of zeros, aligned to a huge page, that ask for huge pages when they are touched. Throws
+// std::bad_alloc when the system has none left.
+char* MapHugePages(size_t bytes);
+
+// Has the system hand over the pages of [at, at + bytes) before somebody touches them. Requires: both are multiples of
+// 4096 and lie in a PageBuffer or in MapHugePages' memory.
+void PopulatePages(char* at, size_t bytes);
 
 }  // namespace monolith
 

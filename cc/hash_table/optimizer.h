@@ -34,6 +34,14 @@ struct StepContext {
   const float* looked_up = nullptr;
 };
 
+// An entry that takes a step, in memory that does not overlap.
+struct EntryStep {
+  float* weights;
+  float* state;
+  const float* gradient;
+  const float* looked_up = nullptr;  // see StepContext
+};
+
 // The update rule of one slice. Stateless itself: the state lies in the entry, behind the embeddings.
 class Optimizer {
  public:
@@ -50,6 +58,13 @@ class Optimizer {
   virtual bool needs_looked_up() const { return false; }
   // One step. `weights`, `state` and `gradient` do not overlap.
   virtual void Step(float* weights, float* state, const float* gradient, const StepContext& context) const = 0;
+  // One step of each of `n` distinct entries, one after another.
+  virtual void StepEach(const EntryStep* steps, int n, const StepContext& context) const {
+    for (int i = 0; i < n; ++i) {
+      Step(steps[i].weights, steps[i].state, steps[i].gradient,
+           {context.learning_rate, context.global_step, steps[i].looked_up});
+    }
+  }
 };
 
 using OptimizerFactory = std::function<std::unique_ptr<Optimizer>(const OptimizerConfig&, int dim)>;

@@ -5,7 +5,7 @@ namespace monolith {
 
 TableStorage::TableStorage(size_t entry_bytes, EpochManager* epochs) : slab_((entry_bytes + 7) / 8 * 8) {
   for (int i = 0; i < kNumIndexShards; ++i) {
-    shards_[i].emplace(static_cast<double>(i) / kNumIndexShards, epochs, &slab_);
+    shards_[i].emplace(static_cast<double>(i) / kNumIndexShards, epochs);
   }
 }
 
@@ -13,6 +13,22 @@ void TableStorage::Reserve(uint64_t num_keys) {
   // Shards fill evenly up to chance; a little room keeps most of them from growing at all.
   const uint64_t each = num_keys / kNumIndexShards;
   for (auto& shard : shards_) shard->index.Reserve(each + each / 64);
+}
+
+EntryRun TableStorage::BorrowRun() {
+  const std::lock_guard<std::mutex> lock(runs_mutex_);
+  runs_.reserve(runs_.size() + borrowed_ + 1);  // then giving back needs no memory
+  ++borrowed_;
+  if (runs_.empty()) return {};
+  const EntryRun run = runs_.back();
+  runs_.pop_back();
+  return run;
+}
+
+void TableStorage::ReturnRun(const EntryRun& run) {
+  const std::lock_guard<std::mutex> lock(runs_mutex_);
+  --borrowed_;
+  if (!run.IsEmpty()) runs_.push_back(run);
 }
 
 uint64_t TableStorage::size() const {

@@ -31,11 +31,16 @@ class AdagradOptimizer : public Optimizer {
   }
 
   void Step(float* w, float* norm, const float* g, const StepContext& context) const override {
-    step_(*this, w, norm, g, context.learning_rate);
+    const EntryStep step{w, norm, g};
+    StepEach(&step, 1, context);
   }
 
-  MONOLITH_INLINE void Run(float* __restrict w, float* __restrict norm, const float* __restrict g, float eta) const {
-    const int dim = dim_;
+  void StepEach(const EntryStep* steps, int n, const StepContext& context) const override {
+    step_(*this, dim_, steps, n, context.learning_rate);
+  }
+
+  MONOLITH_INLINE void Run(float* __restrict w, float* __restrict norm, const float* __restrict g, int dim,
+                           float eta) const {
     const float lambda = lambda_;
     for (int i = 0; i < dim; ++i) {
       const float gradient = g[i] + lambda * w[i];

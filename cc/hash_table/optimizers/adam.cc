@@ -43,11 +43,16 @@ class AdamOptimizer : public Optimizer {
   }
 
   void Step(float* w, float* state, const float* g, const StepContext& context) const override {
-    step_(*this, w, state, g, context.learning_rate);
+    const EntryStep step{w, state, g};
+    StepEach(&step, 1, context);
   }
 
-  MONOLITH_INLINE void Run(float* __restrict w, float* __restrict state, const float* __restrict g, float eta) const {
-    const int dim = dim_;
+  void StepEach(const EntryStep* steps, int n, const StepContext& context) const override {
+    step_(*this, dim_, steps, n, context.learning_rate);
+  }
+
+  MONOLITH_INLINE void Run(float* __restrict w, float* __restrict state, const float* __restrict g, int dim,
+                           float eta) const {
     const float lambda = lambda_, epsilon = epsilon_, new1 = 1 - beta1_, new2 = 1 - beta2_;
     float* __restrict m = state;
     float* __restrict v = state + dim;

@@ -41,11 +41,16 @@ class FtrlOptimizer : public Optimizer {
   }
 
   void Step(float* w, float* state, const float* g, const StepContext& context) const override {
-    if (context.learning_rate != 0) step_(*this, w, state, g, context.learning_rate);
+    const EntryStep step{w, state, g};
+    StepEach(&step, 1, context);
   }
 
-  MONOLITH_INLINE void Run(float* __restrict w, float* __restrict state, const float* __restrict g, float eta) const {
-    const int dim = dim_;
+  void StepEach(const EntryStep* steps, int n, const StepContext& context) const override {
+    if (context.learning_rate != 0) step_(*this, dim_, steps, n, context.learning_rate);
+  }
+
+  MONOLITH_INLINE void Run(float* __restrict w, float* __restrict state, const float* __restrict g, int dim,
+                           float eta) const {
     const float beta = beta_, l1 = l1_, l2 = l2_ * eta;
     float* __restrict norm = state;
     float* __restrict zero = state + dim;

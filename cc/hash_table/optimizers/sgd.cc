@@ -19,11 +19,15 @@ class SgdOptimizer : public Optimizer {
   void InitState(float*) const override {}
 
   void Step(float* w, float* state, const float* g, const StepContext& context) const override {
-    step_(*this, w, state, g, context.learning_rate);
+    const EntryStep step{w, state, g};
+    StepEach(&step, 1, context);
   }
 
-  MONOLITH_INLINE void Run(float* __restrict w, float*, const float* __restrict g, float eta) const {
-    const int dim = dim_;
+  void StepEach(const EntryStep* steps, int n, const StepContext& context) const override {
+    step_(*this, dim_, steps, n, context.learning_rate);
+  }
+
+  MONOLITH_INLINE void Run(float* __restrict w, float*, const float* __restrict g, int dim, float eta) const {
     for (int i = 0; i < dim; ++i) w[i] -= eta * g[i];
   }
 

@@ -7,6 +7,8 @@
 #include <random>
 
 #include "cc/hash_table/cpu_features.h"
+#include "cc/hash_table/hashing.h"
+#include "cc/hash_table/initializer.h"
 #include "cc/hash_table/optimizer.h"
 #include "tests/cc/hash_table/table_test_util.h"
 
@@ -63,6 +65,81 @@ TEST(SimdTest, EveryLevelGivesTheSameBits) {
         if (level > BestSimdLevel()) continue;
         EXPECT_EQ(Trained(config, dim, level), expected) << config.name << ", dim " << dim;
       }
+    }
+  }
+}
+
+TEST(SimdTest, EveryLevelHashesAlike) {
+  std::mt19937_64 random(1);
+  for (int64_t n = 0; n < 70; ++n) {
+    std::vector<int64_t> fids(n);
+    std::vector<uint64_t> expected, hashes(n + 1, 7);
+    for (int64_t& fid : fids) {
+      fid = static_cast<int64_t>(random());
+      expected.push_back(Mix64(static_cast<uint64_t>(fid)));
+    }
+    expected.push_back(7);  // nothing behind them is touched
+    for (SimdLevel level : {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
+      if (level > BestSimdLevel()) continue;
+      const ForcedLevel forced(level);
+      MixEach(fids.data(), n, hashes.data());
+      EXPECT_EQ(hashes, expected);
+    }
+  }
+}
+
+// First values as one draw after another gives them.
+std::vector<float> Drawn(uint64_t counter, float minval, float maxval, int dim) {
+  std::vector<float> values;
+  for (int i = 0; i < dim; ++i) {
+    counter += 0x9e3779b97f4a7c15ULL;
+    const float value = minval + static_cast<float>(Mix64(counter) >> 40) * 0x1p-24f * (maxval - minval);
+    values.push_back(value < maxval ? value : minval);
+  }
+  return values;
+}
+
+TEST(SimdTest, EveryLevelDrawsTheSameFirstValues) {
+  InitializerConfig config;
+  config.kind = InitializerConfig::Kind::kRandomUniform;
+  config.minval = -0.05f;
+  config.maxval = 0.15f;
+  const uint64_t stream = Mix64(11 + 0x9e3779b97f4a7c15ULL * 3);
+  for (SimdLevel level : {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
+    if (level > BestSimdLevel()) continue;
+    const ForcedLevel forced(level);
+    const auto initializer = NewInitializer(config, 11, 2);
+    for (int dim = 0; dim <= 40; ++dim) {
+      const int64_t fid = -977 * dim;
+      std::vector<float> values(dim);
+      initializer->Fill(fid, values.data(), dim);
+      EXPECT_EQ(values, Drawn(Mix64(static_cast<uint64_t>(fid) ^ stream), -0.05f, 0.15f, dim)) << "dim " << dim;
+    }
+  }
+}
+
+// A group of entries takes the same steps as one entry after another.
+TEST(SimdTest, AGroupTakesTheStepsOfItsEntries) {
+  for (const OptimizerConfig& config : Configs()) {
+    for (int dim : {1, 8, 12, 16, 24, 32, 48}) {
+      const auto optimizer = NewOptimizer(config, dim);
+      const int stride = dim + optimizer->state_bytes() / 4;
+      constexpr int kEntries = 5;
+      std::vector<float> entries(kEntries * stride, 0.25f), gradients(kEntries * dim);
+      std::mt19937 random(dim);
+      std::normal_distribution<float> normal;
+      for (float& g : gradients) g = normal(random);
+      std::vector<EntryStep> steps;
+      for (int i = 0; i < kEntries; ++i) {
+        optimizer->InitState(&entries[i * stride + dim]);
+        steps.push_back({&entries[i * stride], &entries[i * stride + dim], &gradients[i * dim]});
+      }
+      std::vector<float> one_by_one = entries;
+      for (int i = 0; i < kEntries; ++i) {
+        optimizer->Step(&one_by_one[i * stride], &one_by_one[i * stride + dim], &gradients[i * dim], {0.05f, 1});
+      }
+      optimizer->StepEach(steps.data(), kEntries, {0.05f, 1});
+      EXPECT_EQ(entries, one_by_one) << config.name << ", dim " << dim;
     }
   }
 }
