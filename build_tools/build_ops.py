@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles the op library against the TensorFlow that is installed.
 
-Run as a script, or through `setup.py`. Every `.cc` below `cc/` that is no test and no benchmark is compiled, in
+Run as a script, or through `setup.py`. Every `.cc` below `cc/` that is no benchmark is compiled, in
 parallel, into `monolith/native_training/runtime/ops/libmonolith_ops.so`; `_build_info.json` beside it records which
 TensorFlow it belongs to. Objects live in `.build/`; an object is rebuilt when its source, one of the headers it
 includes, or the command that makes it has changed.
@@ -114,10 +114,17 @@ def find_compiler() -> list[str]:
 
 
 def op_sources(root: pathlib.Path = ROOT) -> list[pathlib.Path]:
-  """The one list of C++ sources of the op library (BUILD.bazel globs the same)."""
-  return [
-    p for p in sorted((root / "cc").rglob("*.cc")) if not p.stem.endswith(("_test", "_benchmark", "_fuzzer", "_main"))
-  ]
+  """The one list of C++ sources of the op library (BUILD.bazel globs the same).
+
+  Raises:
+    BuildError: a test lies among them, where nothing would run it.
+  """
+  sources = sorted((root / "cc").rglob("*.cc"))
+  for source in sources:
+    if source.stem.endswith("_test"):
+      path = source.relative_to(root)
+      raise BuildError(f"{path} is a test, which nothing runs below cc/; move it to tests/{path}.")
+  return [p for p in sources if not p.stem.endswith(("_benchmark", "_fuzzer", "_main"))]
 
 
 def compile_flags(tensorflow: TensorFlow, generated: pathlib.Path, root: pathlib.Path = ROOT) -> list[str]:

@@ -13,30 +13,6 @@ namespace monolith {
 namespace data {
 namespace {
 
-class LabelFilter : public RecordFilter {
- public:
-  LabelFilter(MessageType type, std::vector<float> thresholds, bool filter_equal)
-      : type_(type), thresholds_(std::move(thresholds)), filter_equal_(filter_equal) {
-    CheckHasHead(type);
-    if (thresholds_.empty()) ThrowBadSetting("label_threshold is empty; give one threshold for every label.");
-  }
-
-  bool Keep(std::string_view record, UniformSource*) const override {
-    const RecordHead head(type_, record);
-    const std::vector<float>& labels = head.labels();
-    if (labels.size() < thresholds_.size()) return false;
-    for (size_t i = 0; i < thresholds_.size(); ++i) {
-      if (filter_equal_ ? labels[i] > thresholds_[i] : labels[i] >= thresholds_[i]) return true;
-    }
-    return false;
-  }
-
- private:
-  const MessageType type_;
-  const std::vector<float> thresholds_;
-  const bool filter_equal_;
-};
-
 // A change of labels that are there.
 class LabelChange : public RecordChange {
  public:
@@ -188,10 +164,6 @@ class UseFieldAsLabel : public LabelChange {
 };
 
 }  // namespace
-
-std::unique_ptr<RecordFilter> NewLabelFilter(MessageType type, std::vector<float> thresholds, bool filter_equal) {
-  return std::make_unique<LabelFilter>(type, std::move(thresholds), filter_equal);
-}
 
 std::unique_ptr<RecordChange> NewLabelUpperBound(MessageType type, std::vector<float> bounds) {
   return std::make_unique<LabelUpperBound>(type, std::move(bounds));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Filters by labels, and changes of their values.
+// Changes of the values of labels.
 #ifndef CC_DATA_LABEL_VALUES_H_
 #define CC_DATA_LABEL_VALUES_H_
 
@@ -13,10 +13,6 @@
 
 namespace monolith {
 namespace data {
-
-// Keeps records with some label above the threshold of its place, or equal to it unless `filter_equal`. Fewer labels than
-// thresholds are dropped.
-std::unique_ptr<RecordFilter> NewLabelFilter(MessageType type, std::vector<float> thresholds, bool filter_equal);
 
 // Cuts the first labels down to their bounds. A record with fewer labels stays as it is.
 std::unique_ptr<RecordChange> NewLabelUpperBound(MessageType type, std::vector<float> bounds);

@@ -134,6 +134,12 @@ absl::Status ReadRagged(const Tensor& ids, const Tensor& row_splits, CombinedIds
   return CheckSplits(splits, row_splits.dim_size(0), ids.NumElements());
 }
 
+// Of an output for a batch.
+TensorShape CombinedShape(const CombineOutput& output, int64_t batch) {
+  if (output.length > 0) return TensorShape({batch, output.length, output.width});
+  return TensorShape({batch, output.width});
+}
+
 }  // namespace
 
 absl::Status ReadCombinePlan(OpKernelConstruction* ctx, std::unique_ptr<CombinePlan>* plan) {
@@ -163,11 +169,6 @@ absl::Status ReadCombinedIds(OpKernelContext* ctx, const CombinePlan& plan, Comb
                                                    " fids in one call; pass fewer than 2^31, in several calls."));
   }
   return absl::OkStatus();
-}
-
-TensorShape CombinedShape(const CombineOutput& output, int64_t batch) {
-  if (output.length > 0) return TensorShape({batch, output.length, output.width});
-  return TensorShape({batch, output.width});
 }
 
 absl::Status AllocateCombinedOutputs(OpKernelContext* ctx, const CombinePlan& plan, int64_t batch,

@@ -27,9 +27,6 @@ struct CombinedIds {
 // Reads and checks the inputs `ids` and `row_splits`.
 absl::Status ReadCombinedIds(::tensorflow::OpKernelContext* ctx, const CombinePlan& plan, CombinedIds* ids);
 
-// Of an output for a batch.
-::tensorflow::TensorShape CombinedShape(const CombineOutput& output, int64_t batch);
-
 // Allocates the outputs of an op whose first ones are those of the plan.
 absl::Status AllocateCombinedOutputs(::tensorflow::OpKernelContext* ctx, const CombinePlan& plan, int64_t batch,
                                      std::vector<float*>* outputs);

@@ -7,6 +7,7 @@
 #include "cc/kernels/item_pool_files.h"
 #include "cc/kernels/item_pool_resource.h"
 #include "cc/kernels/record_op.h"
+#include "cc/kernels/resource_use_op.h"
 #include "cc/kernels/scalar_input.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_op_kernel.h"
@@ -16,11 +17,8 @@ namespace monolith {
 namespace {
 
 using ::tensorflow::DEVICE_CPU;
-using ::tensorflow::OpKernel;
 using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
-using ::tensorflow::Tensor;
-using ::tensorflow::core::RefCountPtr;
 
 constexpr int64_t kMostShards = 1024;
 
@@ -39,19 +37,19 @@ class ItemPoolCreateOp : public ::tensorflow::ResourceOpKernel<ItemPoolResource>
   const int64_t start_num_, most_items_;
 };
 
-// Ops on the pool of input 0, which they hand on.
-class ItemPoolUseOp : public OpKernel {
+// Ops on a pool, whose handle they hand on.
+class ItemPoolUseOp : public ResourceUseOp<ItemPoolResource> {
  public:
-  using OpKernel::OpKernel;
-  void Compute(OpKernelContext* ctx) override {
-    RefCountPtr<ItemPoolResource> resource;
-    OP_REQUIRES_OK(ctx, ::tensorflow::LookupResource(ctx, ::tensorflow::HandleFromInput(ctx, 0), &resource));
-    ctx->set_output(0, ctx->input(0));
-    Use(ctx, *resource);
-  }
+  using ResourceUseOp::ResourceUseOp;
 
  protected:
-  virtual void Use(OpKernelContext* ctx, const ItemPoolResource& resource) = 0;
+  virtual absl::Status UsePool(OpKernelContext* ctx, const ItemPoolResource& resource) = 0;
+
+ private:
+  absl::Status Use(OpKernelContext* ctx, ItemPoolResource* resource) final {
+    ctx->set_output(0, ctx->input(0));
+    return UsePool(ctx, *resource);
+  }
 };
 
 // The part that files share: where they are, and whose.
@@ -82,10 +80,10 @@ class ItemPoolSaveOp : public ItemPoolFileOp {
   }
 
  private:
-  void Use(OpKernelContext* ctx, const ItemPoolResource& resource) override {
+  absl::Status UsePool(OpKernelContext* ctx, const ItemPoolResource& resource) override {
     int64_t step;
-    OP_REQUIRES_OK(ctx, ReadScalar(ctx, "global_step", &step));
-    OP_REQUIRES_OK(ctx, SaveItemPool(ctx->env(), *resource.pool, directory_, step, num_shards_, worker_));
+    TF_RETURN_IF_ERROR(ReadScalar(ctx, "global_step", &step));
+    return SaveItemPool(ctx->env(), *resource.pool, directory_, step, num_shards_, worker_);
   }
 
   const int64_t num_shards_;
@@ -101,13 +99,14 @@ class ItemPoolRestoreOp : public ItemPoolFileOp {
   }
 
  private:
-  void Use(OpKernelContext* ctx, const ItemPoolResource& resource) override {
+  absl::Status UsePool(OpKernelContext* ctx, const ItemPoolResource& resource) override {
     int64_t step;
-    OP_REQUIRES_OK(ctx, ReadScalar(ctx, "global_step", &step));
+    TF_RETURN_IF_ERROR(ReadScalar(ctx, "global_step", &step));
     bool found = false;
-    OP_REQUIRES_OK(ctx,
-                   RestoreItemPool(ctx->env(), resource.pool.get(), directory_, step, worker_, buffer_size_, &found));
+    TF_RETURN_IF_ERROR(
+        RestoreItemPool(ctx->env(), resource.pool.get(), directory_, step, worker_, buffer_size_, &found));
     if (!found) LOG(WARNING) << "no item pool in " << directory_ << " up to step " << step << "; it begins empty.";
+    return absl::OkStatus();
   }
 
   const int64_t buffer_size_;
@@ -119,7 +118,7 @@ class ItemPoolRandomFillOp : public ItemPoolUseOp {
   using ItemPoolUseOp::ItemPoolUseOp;
 
  private:
-  void Use(OpKernelContext*, const ItemPoolResource& resource) override {
+  absl::Status UsePool(OpKernelContext*, const ItemPoolResource& resource) override {
     SeededUniform uniform(0, 0);
     for (int64_t channel = 1; channel <= 4; ++channel) {
       const auto n = static_cast<int64_t>(1 + uniform.Next() * 2 * static_cast<double>(resource.most_items));
@@ -130,6 +129,7 @@ class ItemPoolRandomFillOp : public ItemPoolUseOp {
         resource.pool->Push(channel, gid, std::move(features));
       }
     }
+    return absl::OkStatus();
   }
 };
 
@@ -140,15 +140,15 @@ class ItemPoolCheckOp : public ItemPoolFileOp {
       : ItemPoolFileOp(ctx), buffer_size_(Attr<int64_t>(ctx, "buffer_size")) {}
 
  private:
-  void Use(OpKernelContext* ctx, const ItemPoolResource& resource) override {
+  absl::Status UsePool(OpKernelContext* ctx, const ItemPoolResource& resource) override {
     int64_t step;
-    OP_REQUIRES_OK(ctx, ReadScalar(ctx, "global_step", &step));
+    TF_RETURN_IF_ERROR(ReadScalar(ctx, "global_step", &step));
     data::ItemPool saved(resource.start_num, resource.most_items);
     bool found = false;
-    OP_REQUIRES_OK(ctx, RestoreItemPool(ctx->env(), &saved, directory_, step, worker_, buffer_size_, &found));
-    OP_REQUIRES(ctx, found && saved.Equals(*resource.pool),
-                absl::FailedPreconditionError(absl::StrCat(type_string(), ": the pool saved in ", directory_,
-                                                           found ? " is another one." : " is missing.")));
+    TF_RETURN_IF_ERROR(RestoreItemPool(ctx->env(), &saved, directory_, step, worker_, buffer_size_, &found));
+    if (found && saved.Equals(*resource.pool)) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat(type_string(), ": the pool saved in ", directory_, found ? " is another one." : " is missing."));
   }
 
   const int64_t buffer_size_;

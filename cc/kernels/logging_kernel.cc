@@ -2,6 +2,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "cc/kernels/resource_use_op.h"
 #include "cc/kernels/scalar_input.h"
 #include "cc/monitoring/process_memory.h"
 #include "cc/monitoring/timer_stats.h"
@@ -17,8 +18,6 @@ using ::tensorflow::OpKernel;
 using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
-using ::tensorflow::tstring;
-using ::tensorflow::core::RefCountPtr;
 
 constexpr int64_t kReportEverySeconds = 600;
 
@@ -78,20 +77,21 @@ class MachineInfoOp : public ::tensorflow::ResourceOpKernel<MachineInfo> {
   int64_t mem_limit_;
 };
 
-class CheckMachineHealthOp : public OpKernel {
+class CheckMachineHealthOp : public ResourceUseOp<MachineInfo> {
  public:
-  using OpKernel::OpKernel;
-  void Compute(OpKernelContext* ctx) override {
-    RefCountPtr<MachineInfo> info;
-    OP_REQUIRES_OK(ctx, ::tensorflow::LookupResource(ctx, ::tensorflow::HandleFromInput(ctx, 0), &info));
+  using ResourceUseOp::ResourceUseOp;
+
+ private:
+  absl::Status Use(OpKernelContext* ctx, MachineInfo* info) override {
     Tensor* output;
-    OP_REQUIRES_OK(ctx, ctx->allocate_output(0, {}, &output));
+    TF_RETURN_IF_ERROR(ctx->allocate_output(0, {}, &output));
     const int64_t used = ResidentBytes();
-    if (used < info->mem_limit) return;
+    if (used < info->mem_limit) return absl::OkStatus();
     ::tensorflow::monolith_tf::MachineHealthResult result;
     result.set_status(::tensorflow::monolith_tf::MachineHealthResult::OUT_OF_MEMORY);
     result.set_message(absl::StrCat("the process uses ", used, " bytes, its limit is ", info->mem_limit));
-    output->scalar<tstring>()() = result.SerializeAsString();
+    output->scalar<::tensorflow::tstring>()() = result.SerializeAsString();
+    return absl::OkStatus();
   }
 };
 

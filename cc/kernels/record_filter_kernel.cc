@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cc/data/fid_filter.h"
-#include "cc/data/label_values.h"
+#include "cc/data/label_filter.h"
 #include "cc/data/value_filter.h"
 #include "cc/kernels/record_op.h"
 

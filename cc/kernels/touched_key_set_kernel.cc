@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cc/hash_table/touched_keys.h"
+#include "cc/kernels/resource_use_op.h"
 #include "cc/kernels/status_util.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_op_kernel.h"
@@ -11,11 +12,9 @@
 namespace monolith {
 namespace {
 
-using ::tensorflow::OpKernel;
 using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
-using ::tensorflow::core::RefCountPtr;
 
 class TouchedKeysResource : public ::tensorflow::ResourceBase {
  public:
@@ -39,44 +38,31 @@ class TouchedKeySetOp : public ::tensorflow::ResourceOpKernel<TouchedKeysResourc
   int64_t capacity_, concurrency_level_;
 };
 
-// The part that reading and writing share: the set of input 0.
-class TouchedKeysUseOp : public OpKernel {
+class TouchedKeySetInsertOp : public ResourceUseOp<TouchedKeysResource> {
  public:
-  using OpKernel::OpKernel;
-  void Compute(OpKernelContext* ctx) override {
-    RefCountPtr<TouchedKeysResource> resource;
-    OP_REQUIRES_OK(ctx, ::tensorflow::LookupResource(ctx, ::tensorflow::HandleFromInput(ctx, 0), &resource));
-    Use(ctx, &resource->keys);
-  }
-
- protected:
-  virtual void Use(OpKernelContext* ctx, TouchedKeys* keys) = 0;
-};
-
-class TouchedKeySetInsertOp : public TouchedKeysUseOp {
- public:
-  using TouchedKeysUseOp::TouchedKeysUseOp;
+  using ResourceUseOp::ResourceUseOp;
 
  private:
-  void Use(OpKernelContext* ctx, TouchedKeys* keys) override {
+  absl::Status Use(OpKernelContext* ctx, TouchedKeysResource* resource) override {
     const auto ids = ctx->input(1).flat<int64_t>();
     Tensor* dropped;
-    OP_REQUIRES_OK(ctx, ctx->allocate_output(0, {1}, &dropped));
-    OP_REQUIRES_OK(ctx, ToStatus([&] { dropped->flat<int64_t>()(0) = keys->Insert(ids.data(), ids.size()); }));
+    TF_RETURN_IF_ERROR(ctx->allocate_output(0, {1}, &dropped));
+    return ToStatus([&] { dropped->flat<int64_t>()(0) = resource->keys.Insert(ids.data(), ids.size()); });
   }
 };
 
-class TouchedKeySetStealOp : public TouchedKeysUseOp {
+class TouchedKeySetStealOp : public ResourceUseOp<TouchedKeysResource> {
  public:
-  using TouchedKeysUseOp::TouchedKeysUseOp;
+  using ResourceUseOp::ResourceUseOp;
 
  private:
-  void Use(OpKernelContext* ctx, TouchedKeys* keys) override {
+  absl::Status Use(OpKernelContext* ctx, TouchedKeysResource* resource) override {
     std::vector<int64_t> stolen;
-    OP_REQUIRES_OK(ctx, ToStatus([&] { stolen = keys->Steal(); }));
+    TF_RETURN_IF_ERROR(ToStatus([&] { stolen = resource->keys.Steal(); }));
     Tensor* ids;
-    OP_REQUIRES_OK(ctx, ctx->allocate_output(0, {static_cast<int64_t>(stolen.size())}, &ids));
+    TF_RETURN_IF_ERROR(ctx->allocate_output(0, {static_cast<int64_t>(stolen.size())}, &ids));
     std::copy(stolen.begin(), stolen.end(), ids->flat<int64_t>().data());
+    return absl::OkStatus();
   }
 };
 

@@ -6,8 +6,8 @@
 
 #include "cc/data/config_text.h"
 #include "cc/data/fid_filter.h"
+#include "cc/data/label_filter.h"
 #include "cc/data/label_tasks.h"
-#include "cc/data/label_values.h"
 #include "cc/data/value_filter.h"
 #include "monolith/native_training/data/transform/transform_config.pb.h"
 

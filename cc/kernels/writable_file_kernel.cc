@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/hash_table/entry_dump.h"
+#include "cc/kernels/resource_use_op.h"
 #include "cc/kernels/scalar_input.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_op_kernel.h"
@@ -18,12 +19,10 @@
 namespace monolith {
 namespace {
 
-using ::tensorflow::OpKernel;
 using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
 using ::tensorflow::tstring;
-using ::tensorflow::core::RefCountPtr;
 
 // A file that several steps may append to at once.
 class SharedFile : public ::tensorflow::ResourceBase {
@@ -80,7 +79,7 @@ class WritableFileOp : public ::tensorflow::ResourceOpKernel<SharedFile> {
 
  private:
   absl::Status CreateResource(SharedFile** resource) override {
-    RefCountPtr<SharedFile> file(new SharedFile(filename_));
+    ::tensorflow::core::RefCountPtr<SharedFile> file(new SharedFile(filename_));
     TF_RETURN_IF_ERROR(file->Open(::tensorflow::Env::Default()));
     *resource = file.release();
     return absl::OkStatus();
@@ -89,23 +88,9 @@ class WritableFileOp : public ::tensorflow::ResourceOpKernel<SharedFile> {
   std::string filename_;
 };
 
-// The part that all uses share: the file of input 0.
-class FileUseOp : public OpKernel {
+class WritableFileAppendOp : public ResourceUseOp<SharedFile> {
  public:
-  using OpKernel::OpKernel;
-  void Compute(OpKernelContext* ctx) override {
-    RefCountPtr<SharedFile> file;
-    OP_REQUIRES_OK(ctx, ::tensorflow::LookupResource(ctx, ::tensorflow::HandleFromInput(ctx, 0), &file));
-    OP_REQUIRES_OK(ctx, Use(ctx, file.get()));
-  }
-
- protected:
-  virtual absl::Status Use(OpKernelContext* ctx, SharedFile* file) = 0;
-};
-
-class WritableFileAppendOp : public FileUseOp {
- public:
-  using FileUseOp::FileUseOp;
+  using ResourceUseOp::ResourceUseOp;
 
  private:
   absl::Status Use(OpKernelContext* ctx, SharedFile* file) override {
@@ -115,17 +100,17 @@ class WritableFileAppendOp : public FileUseOp {
   }
 };
 
-class WritableFileCloseOp : public FileUseOp {
+class WritableFileCloseOp : public ResourceUseOp<SharedFile> {
  public:
-  using FileUseOp::FileUseOp;
+  using ResourceUseOp::ResourceUseOp;
 
  private:
   absl::Status Use(OpKernelContext* /*ctx*/, SharedFile* file) override { return file->Close(); }
 };
 
-class EntryDumpFileAppendOp : public FileUseOp {
+class EntryDumpFileAppendOp : public ResourceUseOp<SharedFile> {
  public:
-  using FileUseOp::FileUseOp;
+  using ResourceUseOp::ResourceUseOp;
 
  private:
   absl::Status Use(OpKernelContext* ctx, SharedFile* file) override {

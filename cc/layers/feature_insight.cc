@@ -9,7 +9,19 @@
 namespace monolith::layers {
 namespace {
 
-constexpr int64_t kRowsPerBlock = 32;  // of the batch: what the products of a segment touch stays in the near cache
+// Of the batch: few enough that the processor foresees each of the rows, which lie far apart.
+constexpr int64_t kRowsPerBlock = 8;
+constexpr int64_t kFloatsPerLine = 16;
+constexpr int64_t kFloatsAhead = 128;  // after so many of a row it is foreseen
+
+// Asks for what the rows of a part of a matrix begin with. Without it the gradient waits for memory longer than it takes
+// to multiply: the parts of a segment are short.
+MONOLITH_INLINE void PrefetchRows(const Rows<const float>& part, int64_t rows, int64_t width) {
+  const int64_t ahead = std::min(width, kFloatsAhead);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < ahead; j += kFloatsPerLine) __builtin_prefetch(part.data + i * part.stride + j);
+  }
+}
 
 struct ForwardLoop {
   const std::vector<int64_t>& begins;
@@ -52,6 +64,10 @@ struct GradientLoop {
       for (int64_t f = 0; f < num_segments; ++f) {
         const int64_t begin = begins[f], size = begins[f + 1] - begin, at = row * input_width + begin;
         const float* g = grad + row * width + f * units;
+        if (f + 1 < num_segments) {
+          PrefetchRows({g + units, width}, rows, units);
+          PrefetchRows({input + at + size, input_width}, rows, begins[f + 2] - begins[f + 1]);
+        }
         MatMul<kLanes, false>({g, width, 1}, {transposed + begin * units, size}, rows, units, size,
                               {input_grad + at, input_width});
         MatMul<kLanes, true>({input + at, 1, input_width}, {g, width}, size, rows, units,

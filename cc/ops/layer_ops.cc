@@ -137,6 +137,18 @@ Status MaxPoolingGradShape(InferenceContext* c) {
   return absl::OkStatus();
 }
 
+Status ColumnScaleGradShape(InferenceContext* c) {
+  ShapeHandle x, scale;
+  DimensionHandle width;
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(1), 2, &x));
+  TF_RETURN_IF_ERROR(c->Merge(x, c->input(0), &x));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(2), 1, &scale));
+  TF_RETURN_IF_ERROR(c->Merge(c->Dim(x, 1), c->Dim(scale, 0), &width));
+  c->set_output(0, c->Matrix(c->Dim(x, 0), width));
+  c->set_output(1, c->Vector(width));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 REGISTER_OP("FFM")
@@ -265,6 +277,23 @@ output: the largest elements, like grad.
 inputs: the tensors, each like grad.
 input_grads: grad where an input is the first that is not below output, 0 elsewhere.
 N: how many tensors.
+)doc");
+
+REGISTER_OP("MonolithColumnScaleGrad")
+    .Input("grad: float")
+    .Input("x: float")
+    .Input("scale: float")
+    .Output("x_grad: float")
+    .Output("scale_grad: float")
+    .SetShapeFn(ColumnScaleGradShape)
+    .Doc(R"doc(
+Gradient of a matrix whose columns are multiplied by a number each. It has the same bits for any number of threads.
+
+grad: [rows, N].
+x: [rows, N], the matrix.
+scale: [N], a number a column.
+x_grad: like x.
+scale_grad: like scale.
 )doc");
 
 REGISTER_OP("MonolithFidCounter")

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import tensorflow as tf
 
-from monolith.core import base_layer
+from monolith.core import base_layer, keras_versions
 from monolith.native_training import feature_utils
 from monolith.native_training._estimator_export import PredictOutput
 from monolith.native_training._estimator_spec import EstimatorSpec, ModeKeys
@@ -39,7 +39,9 @@ def build_spec(model: Any, features: Mapping[str, Any], mode: str, real_mode: st
   Raises:
     ValueError: `model_fn` returned something unusable, or a setting is not supported yet.
   """
-  user_spec = to_spec(model.model_fn(features, real_mode))
+  # Layers that are called without `training` (Dropout, BatchNormalization, MLP) ask Keras for it.
+  with keras_versions.learning_phase(int(real_mode == ModeKeys.TRAIN)):
+    user_spec = to_spec(model.model_fn(features, real_mode))
   heads = normalize_heads(user_spec, model.metrics.deep_insight_target)
   writes = model.p.output_path is not None and real_mode != ModeKeys.TRAIN and not export_context.is_exporting()
   file = write_predictions(model, features, heads) if writes else None

@@ -94,12 +94,22 @@ def test_an_object_is_built_again_when_a_header_changes(tmp_path):
   assert obj.stat().st_mtime_ns > first
 
 
-def test_tests_and_benchmarks_are_no_part_of_the_library(tmp_path):
-  for name in ("a.cc", "a_test.cc", "a_benchmark.cc", "b/c.cc"):
-    path = tmp_path / "cc" / name
+def _touch_sources(root: pathlib.Path, *names: str) -> None:
+  for name in names:
+    path = root / "cc" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-  assert [p.name for p in build_ops.op_sources(tmp_path)] == ["a.cc", "c.cc"]
+
+
+def test_benchmarks_are_no_part_of_the_library(tmp_path):
+  _touch_sources(tmp_path, "a.cc", "a_benchmark.cc", "b/c.cc", "b/testing.cc")
+  assert [p.name for p in build_ops.op_sources(tmp_path)] == ["a.cc", "c.cc", "testing.cc"]
+
+
+def test_a_test_among_the_sources_is_refused_by_name(tmp_path):
+  _touch_sources(tmp_path, "a.cc", "b/c_test.cc")
+  with pytest.raises(build_ops.BuildError, match="cc/b/c_test.cc is a test, .* move it to tests/cc/b/c_test.cc"):
+    build_ops.op_sources(tmp_path)
 
 
 def test_build_info_names_the_tensorflow_of_this_environment():

@@ -2,6 +2,7 @@
 """What holds for every layer of the register."""
 
 import copy
+import inspect
 import json
 
 from conformance import cases
@@ -167,6 +168,18 @@ def test_config_round_trip(case):
   found = _outputs(case, again)
   if not case.random:
     _close(found, wanted)
+
+
+def test_config_holds_every_argument(case):
+  """A setting that the config left out would come back as its default, and both configs would lack it alike."""
+  layer = runs.build(case)
+  if not type(layer).__module__.startswith("monolith."):
+    pytest.skip("a layer of Keras' own")
+  of_keras = inspect.signature(tf.keras.layers.Layer.__init__).parameters
+  own = {n: p for n, p in inspect.signature(type(layer).__init__).parameters.items() if n not in of_keras}
+  # What a gate takes from its tower stands there.
+  inherited = {n for n in own if n.startswith("lhuc_") and own[n].default is None}
+  assert sorted(set(own) - {"args", "kwargs"} - inherited - set(layer.get_config())) == []
 
 
 def test_params_round_trip(case):

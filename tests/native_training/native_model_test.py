@@ -14,6 +14,7 @@ from monolith.native_training import cpu_training, entry, feature, native_model,
 from monolith.native_training.data import feature_utils as data_feature_utils
 from monolith.native_training.data import parsers
 from monolith.native_training.estimator import EstimatorSpec
+from monolith.native_training.layers import MLP
 from monolith.native_training.model_export import export_context
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 
@@ -348,6 +349,24 @@ class TestModelFn:
       session.run([tf.compat.v1.global_variables_initializer(), tf.compat.v1.local_variables_initializer()])
       session.run(spec.train_op)
       np.testing.assert_allclose(session.run(result.moving_mean), [1.0])
+
+  @pytest.mark.parametrize("mode, expected", [(ModeKeys.TRAIN, [-1.0, 1.0]), (ModeKeys.EVAL, [1.0, 3.0])])
+  def test_layers_learn_from_the_mode_whether_they_train(self, mode, expected):
+    """Upstream's batch normalization stayed in inference mode, where a layer is called without `training`."""
+
+    def result(model, features, model_mode):
+      x = tf.constant([[1.0], [3.0]])
+      tower = MLP([1, 1], ["linear", None], "ones", use_weight_norm=False, enable_batch_normalization=True)
+      tower(x)
+      result.normalized, result.dropped = tower.get_layer(0)(x), tf.keras.layers.Dropout(0.5)(tf.ones([1000]))
+      return _one_head(model, features, model_mode)
+
+    _run_model_fn(_model(result), mode)
+    with tf.compat.v1.Session() as session:
+      session.run(tf.compat.v1.global_variables_initializer())
+      normalized, dropped = session.run([result.normalized, result.dropped])
+    np.testing.assert_allclose(normalized[:, 0], expected, rtol=1e-3)
+    assert (dropped == 0).any() == (mode == ModeKeys.TRAIN)
 
   def test_hooks_belong_to_the_graph(self):
     class KafkaMetricHook(tf.compat.v1.train.SessionRunHook):

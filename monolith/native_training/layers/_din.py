@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from monolith.core.keras_params import with_params
-from monolith.native_training.layers import _keras, _summaries
+from monolith.native_training.layers import _attention_ops, _keras, _summaries
 from monolith.native_training.layers import advanced_activations as ad_acts
 from monolith.native_training.layers._input_shapes import query_and_keys
 from monolith.native_training.layers.mlp import MLP, activation_text
@@ -21,7 +21,7 @@ def interaction_projection(queries: tf.Tensor, keys: tf.Tensor, kernel: tf.Tenso
   """Returns `[q, k, q - k, q * k] · kernel + bias` for each query and each of its keys, without making the four parts.
 
   With the kernel's rows in four parts Q, K, D and P it is `q (Q + D) + bias + k (K - D) + (q * k) P`. What does not
-  depend on the key is computed once a query, and the products with the keys are half as wide.
+  depend on the key is computed once a query.
 
   Args:
     queries: float `[B, H]`, H known.
@@ -33,12 +33,8 @@ def interaction_projection(queries: tf.Tensor, keys: tf.Tensor, kernel: tf.Tenso
     A tensor `[B, T, units]`.
   """
   of_query, of_key, of_difference, of_product = tf.split(kernel, 4, axis=0)
-  rows = [-1, queries.shape[1]]
-  of_keys = tf.matmul(tf.reshape(keys, rows), of_key - of_difference)
-  of_products = tf.matmul(tf.reshape(queries[:, tf.newaxis] * keys, rows), of_product)
-  shape = tf.concat([tf.shape(keys)[:2], [kernel.shape[1]]], axis=0)
   own = tf.nn.bias_add(tf.matmul(queries, of_query + of_difference), bias)
-  return tf.reshape(of_keys + of_products, shape) + own[:, tf.newaxis]
+  return _attention_ops.project_keys(own, queries, keys, of_key - of_difference, of_product)
 
 
 def _mask_of_keys(mask: Any) -> tf.Tensor | None:
@@ -139,7 +135,7 @@ class DIN(tf.keras.layers.Layer):
       scores = tf.where(mask, scores, tf.zeros_like(scores))
       _summaries.histogram(f"{self.name}_attention_outputs", scores)
     if self.mode == "sum":
-      return tf.squeeze(tf.matmul(scores[:, tf.newaxis], keys), axis=1)
+      return _attention_ops.weighted_sum(scores, keys)
     return scores[:, :, tf.newaxis] * keys
 
   def _scores(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from monolith.core import base_layer
 from monolith.core.keras_params import with_params
-from monolith.native_training.layers import _keras, _shapes, _summaries
+from monolith.native_training.layers import _keras, _shapes, _summaries, layer_ops
 from monolith.native_training.layers.utils import merge_tensor_list
 
 
@@ -119,7 +119,7 @@ class iRazor(tf.keras.layers.Layer):
       loss = tf.tensordot(tf.constant(self.feature_weight, masks.dtype), tf.reduce_sum(masks, axis=1), 1)
       self.add_loss(loss)
       base_layer.add_layer_loss(self.name, loss)
-    outputs = inputs * tf.cast(masks, inputs.dtype)
+    outputs = layer_ops.scale_columns(inputs, tf.cast(masks, inputs.dtype))
     return merge_tensor_list(outputs, self.out_type, keep_list=self.keep_list)
 
   def compute_output_shape(self, input_shape: Any) -> Any:

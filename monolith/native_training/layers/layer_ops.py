@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ops that layers stand on, with their gradients: FFM, feature insight, interaction, maximum, and counting of fids.
+"""Ops that layers stand on: FFM, feature insight, interaction, maximum, scaled columns, and counting of fids.
+
+All have gradients, and these have gradients too.
 
 ByteDance's Monolith also declares ops for searching architectures (BernoulliGate, DiscreteGate, DiscreteTruncatedGate,
 NasArchWeight, BinaryMaskToSlotWeight, SegmentDiscreteGate). What they compute was never published, so they are not
@@ -71,6 +73,16 @@ def _ffm_grad(op: tf.Operation, grad: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   )
 
 
+@tf.RegisterGradient("FFMGrad")
+def _ffm_grad_grad(op: tf.Operation, of_left: tf.Tensor, of_right: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  # Both outputs are `grad` times the other side, so each input meets the gradient of the output that it is not in.
+  grad, left, right = op.inputs
+  settings = {name: op.get_attr(name) for name in ("dim_size", "int_type")}
+  of_grad = gen_monolith_ops.ffm(left=of_left, right=right, **settings)
+  of_grad += gen_monolith_ops.ffm(left=left, right=of_right, **settings)
+  return of_grad, *gen_monolith_ops.ffm_grad(grad=grad, left=of_left, right=of_right, **settings)
+
+
 def feature_insight(
   input_embedding: tf.Tensor, weight: tf.Tensor, segment_sizes: Sequence[int], aggregate: bool = False
 ) -> tf.Tensor:
@@ -123,6 +135,20 @@ def _feature_insight_grad(op: tf.Operation, grad: tf.Tensor) -> tuple[tf.Tensor,
   )
 
 
+@tf.RegisterGradient("FeatureInsightGrad")
+def _feature_insight_grad_grad(
+  op: tf.Operation, of_input: tf.Tensor, of_weight: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  # As for FFM: a product of two factors in each segment.
+  grad, inputs, weight = op.inputs
+  sizes = op.get_attr("segment_sizes")
+  of_grad = gen_monolith_ops.feature_insight(input=of_input, weight=weight, segment_sizes=sizes)
+  of_grad += gen_monolith_ops.feature_insight(input=inputs, weight=of_weight, segment_sizes=sizes)
+  return of_grad, *gen_monolith_ops.feature_insight_grad(
+    grad=grad, input=of_input, weight=of_weight, segment_sizes=sizes, K=op.get_attr("K")
+  )
+
+
 def interact(x: tf.Tensor, x0: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
   """Multiplies all products of a row's numbers x with its numbers x0 by a kernel.
 
@@ -158,6 +184,17 @@ def interact(x: tf.Tensor, x0: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 def _interact_grad(op: tf.Operation, grad: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   x, x0, kernel = op.inputs
   return gen_monolith_ops.monolith_interact_grad(grad=grad, x=x, x0=x0, kernel=kernel)
+
+
+@tf.RegisterGradient("MonolithInteractGrad")
+def _interact_grad_grad(op: tf.Operation, of_x: tf.Tensor, of_x0: tf.Tensor, of_kernel: tf.Tensor) -> list[tf.Tensor]:
+  # The op is linear in each of x, x0 and kernel, so its derivative along their three gradients is the sum of three
+  # calls, each with one of the arguments replaced; what was replaced gets no gradient from its call.
+  grad, x, x0, kernel = op.inputs
+  calls = [(of_x, x0, kernel), (x, of_x0, kernel), (x, x0, of_kernel)]
+  of_grad = tf.add_n([gen_monolith_ops.monolith_interact(*call) for call in calls])
+  grads = [gen_monolith_ops.monolith_interact_grad(grad, *call) for call in calls]
+  return [of_grad, *(tf.add_n([g[i] for c, g in enumerate(grads) if c != i]) for i in range(3))]
 
 
 def maximum(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -206,6 +243,50 @@ def _max_pooling_grad_grad(op: tf.Operation, *grads: tf.Tensor) -> list[tf.Tenso
   for value, grad in reversed(list(zip(inputs, grads, strict=True))):
     result = tf.where(value < output, result, grad)
   return [result, *[None] * (1 + len(inputs))]
+
+
+def scale_columns(x: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+  """Multiplies everything that `scale` has a number for, row by row: `x * scale`, where both gradients are one pass.
+
+  >>> scale_columns(tf.constant([[1.0, 2.0], [3.0, 4.0]]), tf.constant([1.0, 10.0])).numpy().tolist()
+  [[1.0, 20.0], [3.0, 40.0]]
+
+  Args:
+    x: float `[B, ...]`. The op computes gradients in float32; for another dtype TensorFlow's own ops do.
+    scale: `[...]`, like x without its first axis, and of its dtype; all sizes known.
+
+  Returns:
+    A tensor like x.
+
+  Raises:
+    ValueError: `scale` is not like x without its first axis.
+  """
+  x, scale = tf.convert_to_tensor(x), tf.convert_to_tensor(scale)
+  if not scale.shape.is_fully_defined() or not x.shape[1:].is_compatible_with(scale.shape):
+    raise ValueError(f"scale_columns: x is {x.shape} and scale {scale.shape}; scale has the shape of a row of x.")
+  return _scale_columns(x, scale) if x.dtype == tf.float32 else x * scale
+
+
+@tf.custom_gradient
+def _scale_columns(x: tf.Tensor, scale: tf.Tensor) -> Any:
+  width = scale.shape.num_elements()
+
+  def gradient(grad: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    rows = [-1, width] if width else [tf.shape(x)[0], 0]
+    of_x, of_scale = gen_monolith_ops.monolith_column_scale_grad(
+      tf.reshape(grad, rows), tf.reshape(x, rows), tf.reshape(scale, [width])
+    )
+    return tf.reshape(of_x, tf.shape(x)), tf.reshape(of_scale, scale.shape)
+
+  return x * scale, gradient
+
+
+@tf.RegisterGradient("MonolithColumnScaleGrad")
+def _column_scale_grad_grad(
+  op: tf.Operation, of_x: tf.Tensor, of_scale: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  grad, x, scale = op.inputs
+  return of_x * scale + x * of_scale, grad * of_scale, tf.reduce_sum(grad * of_x, axis=0)
 
 
 def fid_counter(counter: tf.Tensor, counter_threshold: int, step: float = 1.0) -> tf.Tensor:

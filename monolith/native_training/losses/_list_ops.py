@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from monolith.native_training.losses import _ranking_utils as utils
+from monolith.native_training.losses._second_derivatives import refuse_second_derivatives
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import tensorflow as tf
@@ -127,3 +128,7 @@ def _ranking_loss_grad(op: tf.Operation, grad: tf.Tensor, _: Any) -> tuple[None,
 def _list_mle_loss_grad(op: tf.Operation, grad: tf.Tensor, _: Any) -> tuple[None, tf.Tensor, None, None, None]:
   gradient = gen_monolith_ops.list_mle_loss_grad(*op.inputs, divisor=op.outputs[1], grad=grad)
   return None, gradient, None, None, None
+
+
+refuse_second_derivatives("RankingLossGrad", "ranking losses")
+refuse_second_derivatives("ListMleLossGrad", "list_mle_loss")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from monolith.native_training.losses._second_derivatives import refuse_second_derivatives
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import tensorflow as tf
@@ -36,6 +37,7 @@ def inbatch_auc_loss(label: Any, logit: Any, neg_weight: float = 1.0) -> tf.Tens
   Raises:
     InvalidArgumentError: `neg_weight` is out of range, or the sizes differ; where a graph knows them, the latter is a
       ValueError.
+    LookupError: its gradient is differentiated; second derivatives are not defined.
 
   Example:
 
@@ -52,3 +54,6 @@ def inbatch_auc_loss(label: Any, logit: Any, neg_weight: float = 1.0) -> tf.Tens
 def _inbatch_auc_loss_grad(op: tf.Operation, grad: tf.Tensor) -> tuple[None, tf.Tensor]:
   label, logit = op.inputs
   return None, gen_monolith_ops.inbatch_auc_loss_grad(label, logit, grad, neg_weight=op.get_attr("neg_weight"))
+
+
+refuse_second_derivatives("InbatchAucLossGrad", "inbatch_auc_loss")

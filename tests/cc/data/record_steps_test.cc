@@ -6,6 +6,7 @@
 #include "cc/data/column_values.h"
 #include "cc/data/fid_filter.h"
 #include "cc/data/head_labels.h"
+#include "cc/data/label_filter.h"
 #include "cc/data/label_tasks.h"
 #include "cc/data/label_values.h"
 #include "cc/data/sampling.h"

@@ -11,6 +11,7 @@
 #include "cc/data/data_error.h"
 #include "cc/data/fid_filter.h"
 #include "cc/data/head_labels.h"
+#include "cc/data/label_filter.h"
 #include "cc/data/label_tasks.h"
 #include "cc/data/label_values.h"
 #include "cc/data/reweight.h"

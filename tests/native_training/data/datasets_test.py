@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import itertools
+import os
 import struct
-import subprocess
-import sys
 
 import pb_records
 import pytest
@@ -354,17 +353,31 @@ def test_graph_session_and_collections(tmp_path):
     assert not datasets.iterator_checkpoints_disabled(graph)
 
 
-def test_stdin():
-  code = (
-    "from monolith.native_training.data import PBDataset, PbType\n"
-    "dataset = PBDataset(output_pb_type=PbType.PLAINTEXT, use_snappy=True, buffer_size={size})\n"
-    "print([element.numpy() for element in dataset])\n"
-  )
+@pytest.fixture
+def feed_stdin():
+  """A function that makes bytes, fewer than a pipe holds, what this process reads from its standard input."""
+  saved = os.dup(0)
+
+  def feed(content):
+    reader, writer = os.pipe()
+    os.write(writer, content)
+    os.close(writer)
+    os.dup2(reader, 0)
+    os.close(reader)
+
+  yield feed
+  os.dup2(saved, 0)
+  os.close(saved)
+
+
+def test_stdin(feed_stdin):
   content = pb_records.stream([b"one", b"three"], sort_id=b"")
-  done = subprocess.run([sys.executable, "-c", code.format(size=100)], input=content, capture_output=True, check=False)
-  assert done.stdout.decode().strip() == "[b'one', b'three']", done.stderr[-2000:]
-  done = subprocess.run([sys.executable, "-c", code.format(size=4)], input=content, capture_output=True, check=False)
-  assert done.returncode and b"stdin: the record at offset 19 claims a length of 5 bytes, more than 4" in done.stderr
+  settings = {"output_pb_type": PbType.PLAINTEXT, "use_snappy": True}
+  feed_stdin(content)
+  assert [element.numpy() for element in PBDataset(buffer_size=100, **settings)] == [b"one", b"three"]
+  feed_stdin(content)
+  with pytest.raises(tf.errors.DataLossError, match="stdin: the record at offset 19 claims a length of 5 bytes, more"):
+    list(PBDataset(buffer_size=4, **settings))
 
 
 def test_refusals(tmp_path):

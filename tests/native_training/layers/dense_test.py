@@ -158,19 +158,14 @@ def test_fit_moves_every_weight():
 # The monitor.
 
 
-def test_monitor_counts_inactive_rows_a_unit(run_layer):
+def test_monitor_leaves_the_outputs_alone(run_layer):
   x = np.array([[1, -1], [1, 1], [-1, -1]], np.float32)
-  made = []
-
-  def make():
-    made.append(Dense(2, activation="relu", inactive_relu_monitor=True, inactive_relu_monitor_decay=0.25))
-    return made[-1]
-
-  outputs, _, _ = run_layer(make, x, [np.eye(2, dtype=np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32)])
+  weights = [np.eye(2, dtype=np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32)]
+  outputs, _, _ = run_layer(lambda: Dense(2, activation="relu", inactive_relu_monitor=True), x, weights)
   np.testing.assert_allclose(outputs, np.maximum(x, 0))
 
 
-def test_monitor_average():
+def test_monitor_averages_the_inactive_rows_a_unit():
   layer = Dense(2, activation="relu", inactive_relu_monitor=True, inactive_relu_monitor_decay=0.25)
   layer.build((None, 2))
   layer.set_weights([np.eye(2), np.zeros(2), np.array([4.0, 4.0])])

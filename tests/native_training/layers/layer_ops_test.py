@@ -471,6 +471,65 @@ def test_maximum_refuses():
     assert [g.shape for g in grads] == [(2, 3)] * 2
 
 
+# Scaled columns.
+
+
+@HOW
+@pytest.mark.parametrize("rows", [0, 1, 300])
+def test_scaled_columns_and_their_gradient(how, rows):
+  x, scale = _random(rows, 6), _random(1, 6)
+
+  def call(a, b):
+    return layer_ops.scale_columns(tf.reshape(a, [-1, 2, 3]), tf.reshape(b, [2, 3]))
+
+  outputs, (x_grad, scale_grad) = _run(call, [x, scale], how)
+  np.testing.assert_array_equal(outputs.reshape(rows, 6), x * scale)
+  seeds = np.arange(1, 6 * rows + 1, dtype=np.float64).reshape(rows, 6)
+  np.testing.assert_allclose(x_grad, seeds * scale, rtol=1e-6)
+  np.testing.assert_allclose(scale_grad, (seeds * x).sum(0, keepdims=True), rtol=1e-4, atol=1e-2)
+
+
+def test_scaled_columns_gradient_by_differences():
+  arrays = [tf.constant(_random(3, 2, 2)), tf.constant(_random(2, 2))]
+  for t, n in zip(*tf.test.compute_gradient(layer_ops.scale_columns, arrays), strict=True):
+    np.testing.assert_allclose(t, n, atol=1e-2)
+
+
+def test_scaled_columns_have_the_same_bits_for_any_number_of_threads():
+  arrays = [_random(3000, 61), _random(3000, 61), _random(61)]
+
+  def run(threads):
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads)
+    with tf.Graph().as_default(), tf.compat.v1.Session(config=config) as session:
+      return session.run(gen_monolith_ops.monolith_column_scale_grad(*arrays))
+
+  for one, many in zip(run(1), run(4), strict=True):
+    np.testing.assert_array_equal(one, many)
+
+
+@pytest.mark.parametrize("dtype", [tf.float64, tf.bfloat16])
+def test_scaled_columns_of_other_dtypes(dtype):
+  found = layer_ops.scale_columns(tf.ones([2, 3], dtype), tf.constant([1.0, 2.0, 4.0], dtype))
+  assert found.dtype == dtype
+  np.testing.assert_array_equal(tf.cast(found, tf.float32), [[1, 2, 4]] * 2)
+
+
+def test_scaled_columns_refuse():
+  for x, scale in [((2, 3), (2,)), ((2, 3), (2, 3)), ((2, 3, 4), (4,))]:
+    with pytest.raises(ValueError, match=r"scale_columns: x is .* and scale .*; scale has the shape of a row of x"):
+      layer_ops.scale_columns(tf.ones(x), tf.ones(scale))
+  grad_op, error = gen_monolith_ops.monolith_column_scale_grad, tf.errors.InvalidArgumentError
+  with pytest.raises(error, match=r"MonolithColumnScaleGrad: grad has shape \[2,4\]; it must be \[2,3\]"):
+    grad_op(_random(2, 4), _random(2, 3), _random(3))
+  with pytest.raises(error, match=r"scale has shape \[4\]; it must be \[3\], a number a column"):
+    grad_op(_random(2, 3), _random(2, 3), _random(4))
+  with tf.Graph().as_default():
+    with pytest.raises(ValueError, match="must be equal"):
+      grad_op(_random(2, 3), _random(2, 3), _random(4))
+    x = tf.compat.v1.placeholder(tf.float32, [None, 3])
+    assert [g.shape.as_list() for g in grad_op(x, x, _random(3))] == [[None, 3], [3]]
+
+
 # The counter.
 
 

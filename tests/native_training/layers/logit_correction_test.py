@@ -79,3 +79,10 @@ def test_config_round_trip_and_params():
 def test_wrong_number_of_inputs():
   with pytest.raises(ValueError, match=r"got 3 inputs; pass \(logits, sample_rate\)"):
     LogitCorrection()([_Z, _S, _S])
+
+
+def test_output_shape_is_that_of_the_broadcast(in_graph):
+  layer = LogitCorrection()
+  assert layer.compute_output_shape([tf.TensorShape([None, 1]), None]) == tf.TensorShape([None, 1])
+  assert layer.compute_output_shape([(3, 1), (1, 4)]) == (3, 4)
+  assert layer.compute_output_shape((7,)) == (7,)

@@ -110,3 +110,19 @@ def test_shapes_are_inferred():
     assert inbatch_auc_loss(tf.compat.v1.placeholder(tf.float32), logit).shape == ()
     gradient = gen_monolith_ops.inbatch_auc_loss_grad(logit, logit, 1.0, neg_weight=1.0)
     assert gradient.shape.as_list() == [None, 1]
+
+
+def test_second_derivatives_are_refused():
+  message = "InbatchAucLossGrad: second derivatives of inbatch_auc_loss are not defined; write the loss with"
+  logit = tf.constant(_LOGIT)
+  with tf.GradientTape() as outer, tf.GradientTape() as inner:
+    outer.watch(logit)
+    inner.watch(logit)
+    gradient = inner.gradient(inbatch_auc_loss(_LABEL, logit), logit)
+  with pytest.raises(LookupError, match=message):
+    outer.gradient(gradient, logit)
+  with tf.Graph().as_default():
+    logit = tf.constant(_LOGIT)
+    (gradient,) = tf.gradients(inbatch_auc_loss(_LABEL, logit), logit)
+    with pytest.raises(LookupError, match=message):
+      tf.gradients(gradient, logit)

@@ -136,21 +136,28 @@ def test_who_has_read_a_variable_keeps_what_was_read():
   np.testing.assert_allclose(slot, [0.101, 0.102], rtol=1e-6)
 
 
-def test_concurrent_steps_are_all_taken():
-  weight = tf.Variable(tf.zeros([1000]))
-  slots = [tf.Variable(tf.zeros([1000])) for _ in range(3)]
-  handles = [v.handle for v in (weight, *slots)]
+@pytest.mark.parametrize("shared", [4, 2])
+def test_concurrent_steps_are_all_taken(shared):
+  """All steps share their last variables: these are locked too, not only those that come first."""
+  size = 1 << 18  # large enough that steps and reads overlap
+  last = [tf.Variable(tf.zeros([size])) for _ in range(shared)]
+  own = [[tf.Variable(tf.zeros([size])) for _ in range(4 - shared)] for _ in range(4)]
+  grad = tf.ones([size])
 
-  def run():
-    for _ in range(50):
-      gen_monolith_ops.resource_apply_adamom(*handles, 0.1, 1.0, 0.9, 1e-6, 0.0, tf.ones([1000]))
+  def run(first):
+    handles = [v.handle for v in (*first, *last)]
+    for _ in range(30):
+      gen_monolith_ops.resource_apply_adamom(*handles, 0.1, 1.0, 0.9, 1e-6, 0.0, grad)
 
-  threads = [threading.Thread(target=run) for _ in range(4)]
+  threads = [threading.Thread(target=run, args=[first]) for first in own]
   for thread in threads:
     thread.start()
+  while any(thread.is_alive() for thread in threads):
+    counts = last[-1].numpy()
+    assert counts.min() == counts.max(), "nobody sees half a step"
   for thread in threads:
     thread.join()
-  np.testing.assert_array_equal(slots[2], np.full(1000, 200))
+  np.testing.assert_array_equal(last[-1], np.full(size, 120))
 
 
 # Arguments.
