@@ -16,19 +16,25 @@ template <typename T>
 class SoftmaxLoss {
  public:
   MONOLITH_INLINE void AddTo(ValidItems<T>* items, Totals* totals) const {
+    items->Pad(0, std::numeric_limits<T>::lowest(), 0);
     const T sum = SumOfTargets(*items);
     if (!(sum > 0)) return;
     const T best = Best(*items), log_total = std::log(Exponentiate(best, items));
-    T cost = 0;
-    for (int64_t i = 0; i < items->size(); ++i) {
-      const T target = items->label[i] * items->weight[i];
-      if (target != 0) cost += target * (log_total - (items->logit[i] - best));
+    const T *label = items->label.data(), *weight = items->weight.data(), *logit = items->logit.data();
+    T costs[kItemLanes] = {};
+    for (int64_t i = 0; i < items->padded_size(); i += kItemLanes) {
+      for (int64_t lane = 0; lane < kItemLanes; ++lane) {
+        const T target = label[i + lane] * weight[i + lane];
+        const T cost = target * (log_total - (logit[i + lane] - best));
+        costs[lane] += target != 0 ? cost : T{0};
+      }
     }
-    totals->Add(double{cost} / sum, sum);
+    totals->Add(double{SumOfLanes(costs)} / sum, sum);
   }
 
   MONOLITH_INLINE void Differentiate(ValidItems<T>* items) const {
     items->ClearGradient();
+    items->Pad(0, std::numeric_limits<T>::lowest(), 0);
     const T sum = SumOfTargets(*items);
     if (!(sum > 0)) return;
     const T share = sum / Exponentiate(Best(*items), items);
@@ -41,27 +47,40 @@ class SoftmaxLoss {
   // The share that an invalid item has in a softmax whose best item has the share 1.
   static constexpr double kShareOfInvalid = 1e-10;
 
+  // Requires for the rest: items are padded by targets of 0 and the lowest logit.
+
   static MONOLITH_INLINE T SumOfTargets(const ValidItems<T>& items) {
-    T sum = 0;
-    for (int64_t i = 0; i < items.size(); ++i) sum += items.label[i] * items.weight[i];
-    return sum;
+    const T *label = items.label.data(), *weight = items.weight.data();
+    T sums[kItemLanes] = {};
+    for (int64_t i = 0; i < items.padded_size(); i += kItemLanes) {
+      for (int64_t lane = 0; lane < kItemLanes; ++lane) sums[lane] += label[i + lane] * weight[i + lane];
+    }
+    return SumOfLanes(sums);
   }
 
   static MONOLITH_INLINE T Best(const ValidItems<T>& items) {
-    T best = std::numeric_limits<T>::lowest();
-    for (int64_t i = 0; i < items.size(); ++i) best = std::max(best, items.logit[i]);
-    return best;
+    const T* logit = items.logit.data();
+    T best[kItemLanes];
+    std::fill_n(best, kItemLanes, std::numeric_limits<T>::lowest());
+    for (int64_t i = 0; i < items.padded_size(); i += kItemLanes) {
+      for (int64_t lane = 0; lane < kItemLanes; ++lane) best[lane] = std::max(best[lane], logit[i + lane]);
+    }
+    return *std::max_element(best, best + kItemLanes);
   }
 
-  // Puts e^(logit - best) where the gradient will be; returns the sum, invalid items included.
+  // Puts e^(logit - best) where the gradient will be; returns the sum, invalid items included. What the padding adds is
+  // below the last digit of a sum that has the best item's 1.
   static MONOLITH_INLINE T Exponentiate(T best, ValidItems<T>* items) {
-    items->Pad(0, best, 0);
     const T* logit = items->logit.data();
     T* __restrict power = items->gradient.data();
-    for (int64_t i = 0; i < items->padded_size(); ++i) power[i] = ExpOfNegative(logit[i] - best);
-    T sum = static_cast<T>(kShareOfInvalid) * (items->list_size() - items->size());
-    for (int64_t i = 0; i < items->size(); ++i) sum += power[i];
-    return sum;
+    T sums[kItemLanes] = {};
+    for (int64_t i = 0; i < items->padded_size(); i += kItemLanes) {
+      for (int64_t lane = 0; lane < kItemLanes; ++lane) {
+        power[i + lane] = ExpOfNegative(logit[i + lane] - best);
+        sums[lane] += power[i + lane];
+      }
+    }
+    return SumOfLanes(sums) + static_cast<T>(kShareOfInvalid) * (items->list_size() - items->size());
   }
 };
 

@@ -12,8 +12,16 @@
 namespace monolith::losses {
 
 // Items are padded to a multiple of so many. Loops over them go item by item and add up nothing from one item to the next,
-// so that the compiler vectorises them, with the same bits for every width of vectors.
+// or add up so many sums side by side, so that the compiler vectorises them, with the same bits for every width of
+// vectors.
 constexpr int64_t kItemLanes = 8;
+
+// The sum of sums side by side.
+template <typename T>
+MONOLITH_INLINE T SumOfLanes(const T* lanes) {
+  return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+static_assert(kItemLanes == 8, "SumOfLanes adds eight");
 
 // Labels and logits are [num_lists, list_size]. An item whose label is not >= 0 is invalid. Strides step through
 // weights, and are 0 along an axis that shares them. The last list may end early, with the last item.
