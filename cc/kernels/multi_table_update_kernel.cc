@@ -48,7 +48,7 @@ class MultiTableUpdateOp : public OpKernel {
 
 class MultiTableOptimizeOp : public MultiTableUpdateOp {
  public:
-  enum Input { kLearningRate = 4, kUpdateTime = 5, kGlobalStep = 6 };
+  enum Input { kLearningRate = 4, kUpdateTime = 5, kGlobalStep = 6, kLookedUp = 7 };
 
   explicit MultiTableOptimizeOp(OpKernelConstruction* ctx) : MultiTableUpdateOp(ctx) {
     OP_REQUIRES_OK(ctx, ctx->GetAttr("enable_dedup", &dedup_));
@@ -63,10 +63,8 @@ class MultiTableOptimizeOp : public MultiTableUpdateOp {
     int64_t update_ts, step;
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kUpdateTime, "update_time", &update_ts));
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kGlobalStep, "global_step", &step));
-    LookedUpInput input;
     const float* looked_up;
-    TF_RETURN_IF_ERROR(input.Read(ctx, 1));
-    TF_RETURN_IF_ERROR(input.Floats(0, stacked.num_values, &looked_up));
+    TF_RETURN_IF_ERROR(ReadLookedUp(ctx, kLookedUp, stacked.num_values, &looked_up));
     // However often a fid occurs in the batch, the filter counts it once a step if its gradients are summed.
     const StepFor step_for = dedup_ ? StepFor::kEachFid : StepFor::kEachOccurrence;
     return RunParts(ctx, stacked, PartsOf::kFids, [&](const IdGroup& group, int part, int num_parts) {
@@ -128,6 +126,8 @@ class MultiTableReinitializeOp : public OpKernel {
 };
 
 REGISTER_KERNEL_BUILDER(Name("MonolithMultiHashTableOptimize").Device(::tensorflow::DEVICE_CPU), MultiTableOptimizeOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithMultiHashTableOptimizeDelayed").Device(::tensorflow::DEVICE_CPU),
+                        MultiTableOptimizeOp);
 REGISTER_KERNEL_BUILDER(Name("MonolithMultiHashTableAssign").Device(::tensorflow::DEVICE_CPU), MultiTableAssignOp);
 REGISTER_KERNEL_BUILDER(Name("MonolithMultiHashTableAssignAdd").Device(::tensorflow::DEVICE_CPU), MultiTableAssignOp);
 REGISTER_KERNEL_BUILDER(Name("MonolithMultiHashTableReinitialize").Device(::tensorflow::DEVICE_CPU),

@@ -159,11 +159,18 @@ class OptimizeSlotsOp : public SlotsOp {
   }
 
   absl::Status ReadLookedUp(OpKernelContext* ctx, const MultiTable& tables, std::vector<RowRun>* runs) const {
-    LookedUpInput input;
-    TF_RETURN_IF_ERROR(input.Read(ctx, static_cast<int>(runs->size())));
-    for (size_t i = 0; i < runs->size(); ++i) {
+    int begin, end;
+    TF_RETURN_IF_ERROR(InputRange("looked_up", &begin, &end));
+    if (begin == end) return absl::OkStatus();
+    const int num_slots = static_cast<int>(runs->size());
+    if (end - begin != num_slots) {
+      return absl::InvalidArgumentError(absl::StrCat(type_string(), ": looked_up has ", end - begin,
+                                                     " tensors; pass none or one for each of ", num_slots, " slots."));
+    }
+    for (int i = 0; i < num_slots; ++i) {
       RowRun& run = (*runs)[i];
-      TF_RETURN_IF_ERROR(input.Floats(i, run.n * tables.table(this->tables()[i]).dim(), &run.looked_up));
+      const int64_t needed = run.n * tables.table(this->tables()[i]).dim();
+      TF_RETURN_IF_ERROR(monolith::ReadLookedUp(ctx, begin + i, needed, &run.looked_up));
     }
     return absl::OkStatus();
   }

@@ -58,7 +58,7 @@ class AssignOp : public UpdateOp {
 
 class OptimizeOp : public UpdateOp {
  public:
-  enum Input { kLearningRate = 3 };
+  enum Input { kLearningRate = 3, kLookedUp = 6 };
 
   explicit OptimizeOp(OpKernelConstruction* ctx) : UpdateOp(ctx) {
     int64_t queue_size;
@@ -85,9 +85,7 @@ class OptimizeOp : public UpdateOp {
                                                      table.num_slices(), " slices; pass one rate for each."));
     }
     RowRun run = rows;
-    LookedUpInput looked_up;
-    TF_RETURN_IF_ERROR(looked_up.Read(ctx, 1));
-    TF_RETURN_IF_ERROR(looked_up.Floats(0, rows.n * table.dim(), &run.looked_up));
+    TF_RETURN_IF_ERROR(ReadLookedUp(ctx, kLookedUp, rows.n * table.dim(), &run.looked_up));
     const auto optimize = [&](const IdGroup&, int part, int num_parts) {
       OptimizePart(&table, {run}, step_for_, part, num_parts, settings);
     };
@@ -104,6 +102,7 @@ class OptimizeOp : public UpdateOp {
 REGISTER_KERNEL_BUILDER(Name("MonolithHashTableAssign").Device(::tensorflow::DEVICE_CPU), AssignOp);
 REGISTER_KERNEL_BUILDER(Name("MonolithHashTableAssignAdd").Device(::tensorflow::DEVICE_CPU), AssignOp);
 REGISTER_KERNEL_BUILDER(Name("MonolithHashTableOptimize").Device(::tensorflow::DEVICE_CPU), OptimizeOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithHashTableOptimizeDelayed").Device(::tensorflow::DEVICE_CPU), OptimizeOp);
 
 }  // namespace
 }  // namespace monolith

@@ -153,12 +153,10 @@ REGISTER_OP("MonolithHashTableOptimize")
     .Input("learning_rate_tensor: float")
     .Input("req_time: int64")
     .Input("global_step: int64")
-    .Input("looked_up: num_looked_up * float")
     .Output("table_handle_output: resource")
     .Attr("use_multi_threads: bool = false")
     .Attr("queue_size: int = 0")
     .Attr("enable_dedup: bool = false")
-    .Attr("num_looked_up: int >= 0")
     .SetIsStateful()
     .SetShapeFn(HandleThenRanks({kFlat, kFlat, 1, 0, 0}))
     .Doc(R"doc(
@@ -171,12 +169,41 @@ id_updates: gradients, read flat: a row as wide as the table for each fid.
 learning_rate_tensor: a rate for every slice.
 req_time: seconds; becomes the update time of the entries.
 global_step: the training step.
-looked_up: nothing, or for dc optimizers one tensor: the embeddings that the gradients were computed from, as they are.
 table_handle_output: `table_handle`, to order later reads after the update.
 use_multi_threads: divide the fids among the framework's threads.
 queue_size: must be 0: updates are not deferred.
 enable_dedup: sum the gradients of equal fids before the step; the occurrence filter counts all of them.
-num_looked_up: 0 or 1.
+)doc");
+
+REGISTER_OP("MonolithHashTableOptimizeDelayed")
+    .Input("table_handle: resource")
+    .Input("id_values: int64")
+    .Input("id_updates: float")
+    .Input("learning_rate_tensor: float")
+    .Input("req_time: int64")
+    .Input("global_step: int64")
+    .Input("looked_up: float")
+    .Output("table_handle_output: resource")
+    .Attr("use_multi_threads: bool = false")
+    .Attr("queue_size: int = 0")
+    .Attr("enable_dedup: bool = false")
+    .SetIsStateful()
+    .SetShapeFn(HandleThenRanks({kFlat, kFlat, 1, 0, 0, kFlat}))
+    .Doc(R"doc(
+Applies gradients as MonolithHashTableOptimize does, to a table with dc optimizers too. Of equal fids whose gradients are
+summed, what the first was looked up as counts.
+
+table_handle: the table.
+id_values: fids, read flat.
+id_updates: gradients, read flat: a row as wide as the table for each fid.
+learning_rate_tensor: a rate for every slice.
+req_time: seconds; becomes the update time of the entries.
+global_step: the training step.
+looked_up: the embeddings that the gradients were computed from, as `id_updates`; or nothing.
+table_handle_output: `table_handle`, to order later reads after the update.
+use_multi_threads: divide the fids among the framework's threads.
+queue_size: must be 0: updates are not deferred.
+enable_dedup: sum the gradients of equal fids before the step; the occurrence filter counts all of them.
 )doc");
 
 REGISTER_OP("MonolithHashTableSize")

@@ -114,10 +114,8 @@ REGISTER_OP("MonolithMultiHashTableOptimize")
     .Input("learning_rate: float")
     .Input("update_time: int64")
     .Input("global_step: int64")
-    .Input("looked_up: num_looked_up * float")
     .Output("updated_table: resource")
     .Attr("enable_dedup: bool = false")
-    .Attr("num_looked_up: int >= 0")
     .SetIsStateful()
     .SetShapeFn(HandleThenRanks({kFlat, 1, kFlat, 1, 0, 0}))
     .Doc(R"doc(
@@ -131,10 +129,37 @@ value: gradients, flat, in the order of `id`, each as wide as its table.
 learning_rate: a rate for every slice of every table, in table order.
 update_time: seconds; becomes the update time of the entries.
 global_step: the training step.
-looked_up: nothing, or for dc optimizers one tensor: the embeddings that the gradients were computed from, as `value`.
 updated_table: `mtable`, to order later reads after the update.
-enable_dedup: sum the gradients of equal fids before the step; of what they were looked up as, the first counts.
-num_looked_up: 0 or 1.
+enable_dedup: sum the gradients of equal fids before the step.
+)doc");
+
+REGISTER_OP("MonolithMultiHashTableOptimizeDelayed")
+    .Input("mtable: resource")
+    .Input("id: int64")
+    .Input("id_split: int64")
+    .Input("value: float")
+    .Input("learning_rate: float")
+    .Input("update_time: int64")
+    .Input("global_step: int64")
+    .Input("looked_up: float")
+    .Output("updated_table: resource")
+    .Attr("enable_dedup: bool = false")
+    .SetIsStateful()
+    .SetShapeFn(HandleThenRanks({kFlat, 1, kFlat, 1, 0, 0, kFlat}))
+    .Doc(R"doc(
+Applies gradients as MonolithMultiHashTableOptimize does, to tables with dc optimizers too. Of equal fids whose gradients
+are summed, what the first was looked up as counts.
+
+mtable: the tables.
+id: fids, table after table.
+id_split: row splits of `id`, T + 1 of them for T tables.
+value: gradients, flat, in the order of `id`, each as wide as its table.
+learning_rate: a rate for every slice of every table, in table order.
+update_time: seconds; becomes the update time of the entries.
+global_step: the training step.
+looked_up: the embeddings that the gradients were computed from, as `value`; or nothing.
+updated_table: `mtable`, to order later reads after the update.
+enable_dedup: sum the gradients of equal fids before the step.
 )doc");
 
 REGISTER_OP("MonolithMultiHashTableAssign")

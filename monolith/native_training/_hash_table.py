@@ -243,15 +243,18 @@ class HashTable(BaseHashTable):
     Raises:
       ValueError: the table has no learning rates.
     """
+    optimize, arguments = gen_monolith_ops.monolith_hash_table_optimize, []
+    if looked_up is not None:
+      optimize, arguments = gen_monolith_ops.monolith_hash_table_optimize_delayed, [_floats(looked_up)]
     return self.table_update(
-      gen_monolith_ops.monolith_hash_table_optimize(
+      optimize(
         self._table,
         _ids(ids),
         _floats(grads),
         self._current_learning_rates(),
         request_time(req_time),
         tf.cast(global_step, tf.int64),
-        [] if looked_up is None else [_floats(looked_up)],
+        *arguments,
         use_multi_threads=use_multi_threads,
         enable_dedup=enable_dedup,
       )

@@ -397,8 +397,11 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     enable_dedup: bool = False,
     looked_up: Optional[tf.Tensor] = None,
   ) -> MultiHashTable:
+    optimize, arguments = gen_monolith_ops.monolith_multi_hash_table_optimize, []
+    if looked_up is not None:
+      optimize, arguments = gen_monolith_ops.monolith_multi_hash_table_optimize_delayed, [looked_up]
     return self._copy_with(
-      gen_monolith_ops.monolith_multi_hash_table_optimize(
+      optimize(
         self._handle,
         ragged_id.values,
         ragged_id.row_splits,
@@ -406,7 +409,7 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
         self.learning_rates(),
         request_time(req_time),
         tf.cast(global_step, tf.int64),
-        [] if looked_up is None else [looked_up],
+        *arguments,
         enable_dedup=enable_dedup,
       )
     )

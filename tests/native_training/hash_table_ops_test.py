@@ -580,15 +580,15 @@ OP_ERRORS = [
     "MonolithHashTableAssignAdd: id_updates has 3 floats, but 1 ids",
   ),
   (
-    lambda ops: ops.monolith_hash_table_optimize(_handle(), _ids(1), tf.ones([3]), tf.ones([1]), T0, T0, []),
+    lambda ops: ops.monolith_hash_table_optimize(_handle(), _ids(1), tf.ones([3]), tf.ones([1]), T0, T0),
     "MonolithHashTableOptimize: id_updates has 3 floats",
   ),
   (
-    lambda ops: ops.monolith_hash_table_optimize(_handle(), _ids(1), tf.ones([1, 2]), tf.ones([2]), T0, T0, []),
+    lambda ops: ops.monolith_hash_table_optimize(_handle(), _ids(1), tf.ones([1, 2]), tf.ones([2]), T0, T0),
     "learning_rate_tensor has 2 elements, but table .* has 1 slices; pass one rate for each",
   ),
   (
-    lambda ops: ops.monolith_hash_table_optimize(_handle(), _ids(1), tf.ones([1, 2]), [1.0], T0, T0, [], queue_size=4),
+    lambda ops: ops.monolith_hash_table_optimize(_handle(), _ids(1), tf.ones([1, 2]), [1.0], T0, T0, queue_size=4),
     "queue_size is 4; updates are not deferred, leave it 0",
   ),
   (
@@ -695,9 +695,9 @@ WRONG_RANKS = [
   lambda ops, t: ops.monolith_hash_table_lookup_gradient(_shape(3, 1), _shape(3), _floats(3)),
   lambda ops, t: ops.monolith_hash_table_assign(t, _shape(3), _floats(3, 1), _shape(1)),
   lambda ops, t: ops.monolith_hash_table_assign_add(t, _shape(3), _floats(3, 1), _shape(1)),
-  lambda ops, t: ops.monolith_hash_table_optimize(t, _shape(3), _floats(3, 1), _floats(1, 1), _shape(), _shape(), []),
-  lambda ops, t: ops.monolith_hash_table_optimize(t, _shape(3), _floats(3, 1), _floats(1), _shape(2), _shape(), []),
-  lambda ops, t: ops.monolith_hash_table_optimize(t, _shape(3), _floats(3, 1), _floats(1), _shape(), _shape(2), []),
+  lambda ops, t: ops.monolith_hash_table_optimize(t, _shape(3), _floats(3, 1), _floats(1, 1), _shape(), _shape()),
+  lambda ops, t: ops.monolith_hash_table_optimize(t, _shape(3), _floats(3, 1), _floats(1), _shape(2), _shape()),
+  lambda ops, t: ops.monolith_hash_table_optimize(t, _shape(3), _floats(3, 1), _floats(1), _shape(), _shape(2)),
   lambda ops, t: ops.monolith_hash_table_size(_handles(2)),
   lambda ops, t: ops.monolith_hash_table_save_as_tensor(t, [0], 1, 1, 0),
   lambda ops, t: ops.monolith_hash_table_save_as_tensor(t, 0, [1], 1, 0),

@@ -548,7 +548,7 @@ def test_a_table_that_does_not_fit_the_memory_is_refused():
 def _optimize(table, ids=(1,), split=(0, 1, 1), value=(1.0,), rates=(1.0, 1.0), time=0, step=0):
   return gen_monolith_ops.monolith_multi_hash_table_optimize(
     table.handle, tf.constant(ids, tf.int64), tf.constant(split, tf.int64), value, rates,
-    tf.constant(time, tf.int64), tf.constant(step, tf.int64), [],
+    tf.constant(time, tf.int64), tf.constant(step, tf.int64),
   )  # fmt: skip
 
 

@@ -36,6 +36,10 @@ REGISTER = {
     _TABLE, *_IDS, ("value", _FLOAT, ANY), ("learning_rate", _FLOAT, 1), ("update_time", _INT64, 0),
     ("global_step", _INT64, 0)
   ],
+  "MonolithMultiHashTableOptimizeDelayed": [
+    _TABLE, *_IDS, ("value", _FLOAT, ANY), ("learning_rate", _FLOAT, 1), ("update_time", _INT64, 0),
+    ("global_step", _INT64, 0), ("looked_up", _FLOAT, ANY)
+  ],
   "MonolithMultiHashTableAssign": [*_UPDATE],
   "MonolithMultiHashTableAssignAdd": [*_UPDATE],
   "MonolithMultiHashTableReinitialize": [_TABLE, ("table_name", _STRING, 0), ("id", _INT64, 1)],

@@ -9,7 +9,6 @@ from __future__ import annotations
 from monolith.native_training import entry
 from monolith.native_training import multi_hash_table_ops
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
-from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import numpy as np
 import pytest
@@ -291,25 +290,21 @@ def test_dc_follows_its_twin_with_lookups_three_steps_old(enable_dedup):
   np.testing.assert_allclose(result, weights, rtol=1e-5, atol=1e-5)
 
 
-def _dc(*sizes):
-  """An SGD table of 1 float compensated with lambda 1, a step of which has looked_up tensors of those sizes."""
+def _dc(size):
+  """An SGD table of 1 float compensated with lambda 1, a step of two fids of which has so many looked-up floats."""
   table = _table([(1, entry.DcOptimizer(entry.SgdOptimizer(), 1.0))], [1.0])
   ids = table.get_ragged_id({"slot": tf.constant(IDS[:2])})
-  return gen_monolith_ops.monolith_multi_hash_table_optimize(
-    table.handle, ids.values, ids.row_splits, tf.ones([2]), [1.0], np.int64(0), np.int64(0),
-    [tf.zeros([n]) for n in sizes],
-  )  # fmt: skip
+  return table.raw_apply_gradients(ids, tf.ones([2]), np.int64(0), looked_up=None if size is None else tf.zeros([size]))
 
 
-@pytest.mark.parametrize("sizes, message", [
-  ([], "table 'slot': its dc optimizer takes the embeddings that the gradients were computed from; pass them beside"),
-  ([0], "table 'slot': its dc optimizer takes the embeddings"),
-  ([3], "looked_up 0 has 3 floats, but the gradients have 2; pass what the same ids were looked up as"),
-  ([2, 2], "looked_up has 2 tensors; pass none or 1"),
+@pytest.mark.parametrize("size, message", [
+  (None, "table 'slot': its dc optimizer takes the embeddings that the gradients were computed from; pass them beside"),
+  (0, "table 'slot': its dc optimizer takes the embeddings"),
+  (3, "looked_up has 3 floats, but the gradients have 2; pass what the same ids were looked up as"),
 ])  # fmt: skip
-def test_dc_says_what_it_lacks(sizes, message):
+def test_dc_says_what_it_lacks(size, message):
   with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-    _dc(*sizes)
+    _dc(size)
 
 
 def test_negative_step_is_refused_where_it_matters():

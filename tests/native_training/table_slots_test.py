@@ -135,9 +135,12 @@ MISTAKES = {
   "rates": (lambda t: _optimize(t, rates=2), "learning_rate has 2 elements, but the tables have 3 slices"),
   "looked up": (
     lambda t: _optimize(t, looked_up=[5]),
-    "looked_up 0 has 5 floats, but the gradients have 2; pass what the same ids were looked up as",
+    "looked_up has 5 floats, but the gradients have 2; pass what the same ids were looked up as",
   ),
-  "too much looked up": (lambda t: _optimize(t, looked_up=[2, 2]), "looked_up has 2 tensors; pass none or 1"),
+  "too much looked up": (
+    lambda t: _optimize(t, looked_up=[2, 2]),
+    "looked_up has 2 tensors; pass none or one for each of 1 slots",
+  ),
   "time": (lambda t: _optimize(t, time=tf.zeros([1], tf.int64)), r"update_time has shape \[1\]; pass a scalar"),
   "step": (lambda t: _optimize(t, step=tf.zeros([2], tf.int64)), r"global_step has shape \[2\]; pass a scalar"),
 }
