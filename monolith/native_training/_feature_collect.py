@@ -46,6 +46,12 @@ class RecordedLookups:
     if parts not in self.outputs:
       self.outputs.append(parts)
 
+  def add_trained(self, features: Iterable[str], per_fid: bool) -> None:
+    """Records that gradients are asked of features, of their single fids if `per_fid`."""
+    self.trained.extend(features)
+    if per_fid:
+      self.uncombined.append("gradients of single fids are looked at")
+
   @property
   def features(self) -> List[str]:
     """The features that are looked up, sorted."""
@@ -183,9 +189,7 @@ class DummyFeatureFactory(FeatureFactory):
     return tf.compat.v1.placeholder(tf.float32, [self._batch_size, sum(part.dim for _, part in parts)])
 
   def gradient_targets(self, columns: Sequence[FeatureColumn], per_fid: bool = False) -> List[tf.Tensor]:
-    self.lookups.trained.extend(column.feature_name for column in columns)
-    if per_fid:
-      self.lookups.uncombined.append("gradients of single fids are looked at")
+    self.lookups.add_trained((column.feature_name for column in columns), per_fid)
     return [self._tables[column.feature_slot.name].all_embeddings() for column in columns]
 
   def apply_gradients(

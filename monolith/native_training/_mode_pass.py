@@ -93,9 +93,7 @@ class _RecordingFactory(feature.FeatureFactory):
     return tf.concat([self._table.combined(*part) for part in named], axis=1)
 
   def gradient_targets(self, columns: Sequence[feature.FeatureColumn], per_fid: bool = False) -> List[tf.Tensor]:
-    self._lookups.trained.extend(column.feature_name for column in columns)
-    if per_fid:
-      self._lookups.uncombined.append("gradients of single fids are looked at")
+    self._lookups.add_trained((column.feature_name for column in columns), per_fid)
     return [self._table.embeddings[column.feature_name] for column in columns]
 
   def apply_gradients(

@@ -185,8 +185,10 @@ class TableFeatureFactory(feature.FeatureFactoryFromEmbeddings):
     self._fids = dict(fids)
     self._embeddings = dict(embeddings)
     self._table_to_features = feature_configs.table_to_features()
-    self._needs_looked_up = {
-      table for table, config in feature_configs.table_to_config.items() if hash_table_utils.needs_looked_up(config)
+    self._taking_looked_up = {
+      table: names
+      for table, names in self._table_to_features.items()
+      if hash_table_utils.needs_looked_up(feature_configs.table_to_config[table])
     }
     self._updates = TableUpdates(async_function_mgr, postpush, req_time)
 
@@ -213,8 +215,7 @@ class TableFeatureFactory(feature.FeatureFactoryFromEmbeddings):
     fids = {name: self._fids[name].values for name in grads}
     table_to_fids = _by_table(self._table_to_features, fids)
     table_to_grads = _by_table(self._table_to_features, grads)
-    looked_up = _by_table(self._table_to_features, {name: self._embeddings[name] for name in grads})
-    looked_up = {table: looked_up[table] for table in table_to_fids if table in self._needs_looked_up}
+    looked_up = _by_table(self._taking_looked_up, {name: self._embeddings[name] for name in grads})
     return self._updates.run(self._update_tables, (table_to_fids, looked_up), table_to_grads, scale, req_time)
 
   def _update_tables(
