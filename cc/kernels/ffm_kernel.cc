@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-#include <string>
-
+#include "cc/kernels/ffm_rows.h"
 #include "cc/kernels/layer_inputs.h"
-#include "cc/kernels/run_units.h"
 #include "cc/layers/ffm.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
@@ -16,16 +13,11 @@ using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
 using ::tensorflow::TensorShape;
 
-constexpr int64_t kRowsPerUnit = 16;
-constexpr double kCostPerFloat = 0.3;  // ns, of a float that is written or of a gradient that is read
-
 class FfmOpBase : public OpKernel {
  public:
   explicit FfmOpBase(OpKernelConstruction* ctx) : OpKernel(ctx) {
-    std::string int_type;
     OP_REQUIRES_OK(ctx, ctx->GetAttr("dim_size", &dim_));
-    OP_REQUIRES_OK(ctx, ctx->GetAttr("int_type", &int_type));
-    kind_ = int_type == "dot" ? layers::FfmKind::kDot : layers::FfmKind::kMultiply;
+    OP_REQUIRES_OK(ctx, GetFfmKind(ctx, &kind_));
   }
 
  protected:
@@ -41,16 +33,6 @@ class FfmOpBase : public OpKernel {
     }
     *shape = {l.dim_size(1) / dim_, r.dim_size(1) / dim_, dim_};
     return absl::OkStatus();
-  }
-
-  // Runs work(first row, number of rows) over the batch; every row touches `width` floats.
-  template <typename Work>
-  static absl::Status RunRows(OpKernelContext* ctx, int64_t batch, int64_t width, const Work& work) {
-    const int64_t cost = static_cast<int64_t>(kRowsPerUnit * kCostPerFloat * static_cast<double>(width)) + 1;
-    return RunUnits(ctx, (batch + kRowsPerUnit - 1) / kRowsPerUnit, cost, [&](int64_t unit) {
-      const int64_t row = unit * kRowsPerUnit;
-      work(row, std::min(kRowsPerUnit, batch - row));
-    });
   }
 
   layers::FfmKind kind_;
@@ -83,7 +65,7 @@ class FfmOp : public FfmOpBase {
       layers::Ffm(kind_, shape, rows, left + row * shape.left_width(), right + row * shape.right_width(),
                   out + row * width);
     };
-    OP_REQUIRES_OK(ctx, RunRows(ctx, batch, shape.num_left * shape.right_width(), work));
+    OP_REQUIRES_OK(ctx, RunFfmRows(ctx, batch, shape, 1, work));
   }
 };
 
@@ -109,7 +91,7 @@ class FfmGradOp : public FfmOpBase {
       layers::FfmGradient(kind_, shape, rows, grad + row * width, left + at_left, right + at_right, left_grad + at_left,
                           right_grad + at_right);
     };
-    OP_REQUIRES_OK(ctx, RunRows(ctx, batch, 2 * shape.num_left * shape.right_width(), work));
+    OP_REQUIRES_OK(ctx, RunFfmRows(ctx, batch, shape, 2, work));
   }
 };
 

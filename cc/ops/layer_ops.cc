@@ -17,48 +17,6 @@ using ::tensorflow::shape_inference::InferenceContext;
 using ::tensorflow::shape_inference::ShapeHandle;
 using Status = absl::Status;
 
-// L and R, and the batch, from left and right, the first of which is input number `left`.
-Status FfmSides(InferenceContext* c, int left, DimensionHandle* batch, DimensionHandle* num_left,
-                DimensionHandle* num_right) {
-  int64_t dim;
-  TF_RETURN_IF_ERROR(c->GetAttr("dim_size", &dim));
-  ShapeHandle sides[2];
-  for (int i = 0; i < 2; ++i) {
-    TF_RETURN_IF_ERROR(c->WithRank(c->input(left + i), 2, &sides[i]));
-    TF_RETURN_IF_ERROR(c->Divide(c->Dim(sides[i], 1), dim, /*evenly_divisible=*/true, i == 0 ? num_left : num_right));
-  }
-  return c->Merge(c->Dim(sides[0], 0), c->Dim(sides[1], 0), batch);
-}
-
-Status FfmOutput(InferenceContext* c, int left, ShapeHandle* output) {
-  DimensionHandle batch, num_left, num_right, width;
-  TF_RETURN_IF_ERROR(FfmSides(c, left, &batch, &num_left, &num_right));
-  std::string int_type;
-  int64_t dim;
-  TF_RETURN_IF_ERROR(c->GetAttr("int_type", &int_type));
-  TF_RETURN_IF_ERROR(c->GetAttr("dim_size", &dim));
-  TF_RETURN_IF_ERROR(c->Multiply(num_left, num_right, &width));
-  if (int_type != "dot") TF_RETURN_IF_ERROR(c->Multiply(width, dim, &width));
-  *output = c->Matrix(batch, width);
-  return absl::OkStatus();
-}
-
-Status FfmShape(InferenceContext* c) {
-  ShapeHandle output;
-  TF_RETURN_IF_ERROR(FfmOutput(c, 0, &output));
-  c->set_output(0, output);
-  return absl::OkStatus();
-}
-
-Status FfmGradShape(InferenceContext* c) {
-  ShapeHandle output, unused;
-  TF_RETURN_IF_ERROR(FfmOutput(c, 1, &output));
-  TF_RETURN_IF_ERROR(c->Merge(c->input(0), output, &unused));
-  c->set_output(0, c->input(1));
-  c->set_output(1, c->input(2));
-  return absl::OkStatus();
-}
-
 // Checks input and weight against the segments; `first` is the input's number.
 Status InsightFactors(InferenceContext* c, int first, ShapeHandle* input, ShapeHandle* weight, int64_t* num_segments) {
   std::vector<int64_t> sizes;
@@ -150,45 +108,6 @@ Status ColumnScaleGradShape(InferenceContext* c) {
 }
 
 }  // namespace
-
-REGISTER_OP("FFM")
-    .Input("left: float")
-    .Input("right: float")
-    .Output("output: float")
-    .Attr("dim_size: int >= 1")
-    .Attr("int_type: string")
-    .SetShapeFn(FfmShape)
-    .Doc(R"doc(
-Every vector of one group of features with every vector of another.
-
-left: [B, L * D], L vectors of D floats side by side.
-right: [B, R * D].
-output: [B, L * R] inner products if int_type is 'dot', else [B, L * R * D] products element by element; the pair (l, r)
-  is number l * R + r.
-dim_size: D.
-int_type: 'dot'; anything else multiplies.
-)doc");
-
-REGISTER_OP("FFMGrad")
-    .Input("grad: float")
-    .Input("left: float")
-    .Input("right: float")
-    .Output("left_grad: float")
-    .Output("right_grad: float")
-    .Attr("dim_size: int >= 1")
-    .Attr("int_type: string")
-    .SetShapeFn(FfmGradShape)
-    .Doc(R"doc(
-Gradient of FFM with respect to both sides.
-
-grad: like the output of FFM.
-left: [B, L * D], as given to FFM.
-right: [B, R * D], as given to FFM.
-left_grad: like left.
-right_grad: like right.
-dim_size: D.
-int_type: as given to FFM.
-)doc");
 
 REGISTER_OP("FeatureInsight")
     .Input("input: float")

@@ -11,7 +11,7 @@ import tensorflow as tf
 from monolith.core.keras_params import with_params
 from monolith.native_training.layers import _keras, _shapes, layer_ops
 from monolith.native_training.layers.mlp import MLP
-from monolith.native_training.layers.utils import merge_tensor_list
+from monolith.native_training.layers.utils import MergeType, merge_tensor_list
 
 _TYPES = ("multiply", "dot")
 
@@ -122,7 +122,9 @@ class GroupInt(tf.keras.layers.Layer):
   def call(self, inputs: tuple[list[tf.Tensor], list[tf.Tensor]]) -> tf.Tensor | list[tf.Tensor]:
     left, right = inputs
     dim = left[0].shape[-1]
-    crossed = layer_ops.ffm(tf.concat(left, 1), tf.concat(right, 1), dim, self.interaction_type)
+    crossed = layer_ops.ffm_of_features(left, right, self.interaction_type)
+    if self.out_type == MergeType.CONCAT and self.attention_mlp is None and not self.keep_list:
+      return crossed
     width = dim if self.interaction_type == "multiply" else 1
     pairs = tf.reshape(crossed, [tf.shape(crossed)[0], len(left) * len(right), width])
     if self.attention_mlp is not None:

@@ -56,6 +56,33 @@ def ffm(left: tf.Tensor, right: tf.Tensor, dim_size: int, int_type: str = "multi
   return tf.reshape(crossed, [tf.shape(left)[0], width])
 
 
+def ffm_of_features(left: Sequence[tf.Tensor], right: Sequence[tf.Tensor], int_type: str = "multiply") -> tf.Tensor:
+  """`ffm` of features that lie in tensors of their own, without joining them first.
+
+  >>> left, right = [tf.constant([[1., 2.]]), tf.constant([[3., 4.]])], [tf.constant([[5., 6.]])]
+  >>> ffm_of_features(left, right).numpy().tolist()
+  [[5.0, 12.0, 15.0, 24.0]]
+
+  Args:
+    left: L >= 1 float tensors `[B, D]`. The op computes in float32; for another dtype TensorFlow's own ops do.
+    right: R >= 1 like them.
+    int_type: see `ffm`.
+
+  Returns:
+    'dot': `[B, L * R]`, else `[B, L * R * D]`; the pair (l, r) is number `l * R + r`.
+
+  Raises:
+    ValueError, tf.errors.InvalidArgumentError: a side has no feature, or the features are no matrices of one shape; the
+      former where shapes are known when the graph is built.
+  """
+  if not left or not right:
+    raise ValueError(f"ffm_of_features: {len(left)} features on the left and {len(right)} on the right; 0 cross.")
+  left, right = ([tf.convert_to_tensor(x) for x in side] for side in (left, right))
+  if left[0].dtype == tf.float32:
+    return gen_monolith_ops.monolith_ffm_of_features(left=left, right=right, int_type=int_type)
+  return ffm(tf.concat(left, 1), tf.concat(right, 1), utils.dim_size(left[0], 1), int_type)
+
+
 def _vectors(x: tf.Tensor, dim: int) -> tf.Tensor:
   """Returns `[B, n, dim]` for n vectors side by side."""
   return tf.reshape(x, [tf.shape(x)[0], utils.dim_size(x, 1) // dim, dim])
@@ -81,6 +108,29 @@ def _ffm_grad_grad(op: tf.Operation, of_left: tf.Tensor, of_right: tf.Tensor) ->
   of_grad = gen_monolith_ops.ffm(left=of_left, right=right, **settings)
   of_grad += gen_monolith_ops.ffm(left=left, right=of_right, **settings)
   return of_grad, *gen_monolith_ops.ffm_grad(grad=grad, left=of_left, right=of_right, **settings)
+
+
+@tf.RegisterGradient("MonolithFfmOfFeatures")
+def _ffm_of_features_grad(op: tf.Operation, grad: tf.Tensor) -> list[tf.Tensor]:
+  num_left = op.get_attr("L")
+  left_grads, right_grads = gen_monolith_ops.monolith_ffm_of_features_grad(
+    grad=grad, left=op.inputs[:num_left], right=op.inputs[num_left:], int_type=op.get_attr("int_type")
+  )
+  return [*left_grads, *right_grads]
+
+
+@tf.RegisterGradient("MonolithFfmOfFeaturesGrad")
+def _ffm_of_features_grad_grad(op: tf.Operation, *of_grads: tf.Tensor) -> list[tf.Tensor]:
+  # As for FFMGrad.
+  grad, features, num_left = op.inputs[0], op.inputs[1:], op.get_attr("L")
+  (left, right), (of_left, of_right) = ((x[:num_left], x[num_left:]) for x in (features, of_grads))
+  settings = {"int_type": op.get_attr("int_type")}
+  of_grad = gen_monolith_ops.monolith_ffm_of_features(left=of_left, right=right, **settings)
+  of_grad += gen_monolith_ops.monolith_ffm_of_features(left=left, right=of_right, **settings)
+  left_grads, right_grads = gen_monolith_ops.monolith_ffm_of_features_grad(
+    grad=grad, left=of_left, right=of_right, **settings
+  )
+  return [of_grad, *left_grads, *right_grads]
 
 
 def feature_insight(

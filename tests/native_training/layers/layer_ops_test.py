@@ -188,6 +188,117 @@ def test_ffm_grad_refuses_other_widths(int_type, width):
     )
 
 
+# FFM of features that lie apart: `ffm` of the joined sides, by another op.
+
+
+def _features(batch, dim, num_left=3, num_right=2):
+  return [_random(batch, dim) for _ in range(num_left + num_right)]
+
+
+def _crossed(int_type, num_left=3):
+  return lambda *features: layer_ops.ffm_of_features(features[:num_left], features[num_left:], int_type)
+
+
+def _joined(int_type, dim, num_left=3):
+  def twin(*features):
+    left, right = (np.concatenate(side, 1) for side in (features[:num_left], features[num_left:]))
+    return _ffm_twin(left, right, dim, int_type)
+
+  return twin
+
+
+@HOW
+@pytest.mark.parametrize("int_type", ["multiply", "dot"])
+@pytest.mark.parametrize("batch", [1, 15, 16, 70])
+def test_ffm_of_features(how, int_type, batch):
+  features = _features(batch, 7)
+  outputs, grads = _run(_crossed(int_type), features, how)
+  np.testing.assert_allclose(outputs, _joined(int_type, 7)(*features), rtol=1e-5, atol=1e-6)
+  sides = [np.concatenate(side, 1) for side in (features[:3], features[3:])]
+  _, joined = _run(lambda a, b: layer_ops.ffm(a, b, 7, int_type), sides, how)
+  for found, wanted in zip(grads, [*np.split(joined[0], 3, 1), *np.split(joined[1], 2, 1)], strict=True):
+    np.testing.assert_array_equal(found, wanted)
+
+
+@HOW
+@pytest.mark.parametrize("int_type", ["multiply", "dot"])
+def test_ffm_of_features_gradient_of_the_twin(how, int_type, derive):
+  features = _features(2, 3)
+  _, found = _run(_crossed(int_type), features, how)
+  wanted = derive(lambda *arrays: _loss(_joined(int_type, 3)(*arrays)), features)
+  for f, w in zip(found, wanted, strict=True):
+    np.testing.assert_allclose(f, w, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("int_type", ["multiply", "dot"])
+def test_ffm_of_features_second_derivative(int_type):
+  features = [tf.constant(x) for x in _features(2, 3)]
+
+  def slopes(*features):
+    with tf.GradientTape() as tape:
+      tape.watch(features)
+      loss = tf.reduce_sum(_crossed(int_type)(*features) ** 2)
+    return tf.concat(tape.gradient(loss, features), 1)
+
+  for t, n in zip(*tf.test.compute_gradient(slopes, features), strict=True):
+    np.testing.assert_allclose(t, n, atol=2e-2)
+
+
+@HOW
+@pytest.mark.parametrize("int_type, width", [("multiply", 24), ("dot", 6)])
+def test_ffm_of_no_examples_of_features(how, int_type, width):
+  outputs, grads = _run(_crossed(int_type), [np.zeros((0, 4), np.float32)] * 5, how)
+  assert outputs.shape == (0, width) and [g.shape for g in grads] == [(0, 4)] * 5
+
+
+def test_ffm_of_features_infers_shapes():
+  with tf.Graph().as_default():
+    unknown, wide, tall = (tf.compat.v1.placeholder(tf.float32, s) for s in (None, [None, 4], [7, None]))
+    assert layer_ops.ffm_of_features([unknown, wide], [tall]).shape == (7, 8)
+    assert layer_ops.ffm_of_features([unknown, tall], [tall], "dot").shape == (7, 2)
+    assert layer_ops.ffm_of_features([unknown], [unknown]).shape.as_list() == [None, None]
+    grads = gen_monolith_ops.monolith_ffm_of_features_grad(unknown, [unknown, wide], [tall], int_type="dot")
+    assert [g.shape.as_list() for g in (*grads[0], *grads[1])] == [[7, 4]] * 3
+
+
+@pytest.mark.parametrize("left, right, message", [
+  ([(2, 3, 4)], [(2, 4)], r"the first feature has shape \[2,3,4\]; pass a matrix"),
+  ([(2, 4)], [(2, 4), (2, 5)], r"feature 2 of left and right has shape \[2,5\], but feature 0 \[2,4\]; all must"),
+  ([(2, 4), (1, 4)], [(2, 4)], r"feature 1 of left and right has shape \[1,4\], but feature 0 \[2,4\]; all must"),
+])  # fmt: skip
+def test_ffm_of_features_refuses(left, right, message):
+  sides = [[tf.zeros(shape) for shape in side] for side in (left, right)]
+  with pytest.raises(tf.errors.InvalidArgumentError, match=f"MonolithFfmOfFeatures: {message}"):
+    layer_ops.ffm_of_features(*sides)
+  with tf.Graph().as_default(), pytest.raises(ValueError, match="rank|must be equal"):
+    layer_ops.ffm_of_features(*[[tf.zeros(shape) for shape in side] for side in (left, right)])
+
+
+@pytest.mark.parametrize("left, right", [([], [tf.zeros([2, 4])]), ([tf.zeros([2, 4])], [])])
+def test_ffm_of_features_refuses_an_empty_side(left, right):
+  with pytest.raises(ValueError, match=f"{len(left)} features on the left and {len(right)} on the right; 0 cross"):
+    layer_ops.ffm_of_features(left, right)
+
+
+@pytest.mark.parametrize("int_type, width", [("multiply", 24), ("dot", 6)])
+def test_ffm_of_features_grad_refuses_other_widths(int_type, width):
+  features = [np.zeros((2, 4), np.float32)] * 5
+  for shape in [(2, width + 1), (3, width), (2, width, 1)]:
+    with pytest.raises(tf.errors.InvalidArgumentError, match=rf"FeaturesGrad: grad has shape .* must be \[2,{width}\]"):
+      gen_monolith_ops.monolith_ffm_of_features_grad(tf.zeros(shape), features[:3], features[3:], int_type=int_type)
+
+
+@pytest.mark.parametrize("dtype, atol", [(tf.float64, 1e-12), (tf.bfloat16, 0.05)])
+@pytest.mark.parametrize("int_type", ["multiply", "dot"])
+def test_ffm_of_features_of_other_dtypes(dtype, atol, int_type):
+  features = _features(2, 4)
+  found = _crossed(int_type)(*(tf.cast(x, dtype) for x in features))
+  assert found.dtype == dtype
+  np.testing.assert_allclose(
+    tf.cast(found, tf.float64), _joined(int_type, 4)(*(x.astype(np.float64) for x in features)), atol=atol
+  )
+
+
 # Feature insight.
 
 _SIZES = [3, 2, 4]
