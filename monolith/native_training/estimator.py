@@ -167,7 +167,8 @@ class Estimator:
   Args:
     model: the model's params, or a model object; each call works on a copy.
     conf: a `RunConfig` or `RunnerConfig`; is_local must be set.
-    warm_start_from: not supported yet.
+    warm_start_from: must be None; `conf.restore_dir` and `conf.restore_ckpt` name a checkpoint to start from, tables
+      included.
 
   Raises:
     ValueError: a setting is not supported yet, or model_dir is missing.
@@ -175,7 +176,10 @@ class Estimator:
 
   def __init__(self, model: Any, conf: Union[RunConfig, RunnerConfig], warm_start_from: Any = None):
     if warm_start_from is not None:
-      raise ValueError("Estimator.warm_start_from is not supported yet; leave it None.")
+      raise ValueError(
+        f"Estimator.warm_start_from is {warm_start_from!r}; leave it None and name the checkpoint to start from, whose "
+        "tables are restored too, in the config's restore_dir and restore_ckpt."
+      )
     runner = conf.to_runner_config() if isinstance(conf, RunConfig) else copy.copy(conf)
     if not runner.is_local:
       raise ValueError(

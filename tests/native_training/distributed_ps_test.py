@@ -250,14 +250,36 @@ def test_ops_of_the_tables_sit_on_their_servers():
     assert devices == {"/job:ps/task:0/device:CPU:0", "/job:ps/task:1/device:CPU:0"}
 
 
+def test_rows_travel_as_halves():
+  """What is looked up is rounded once; what is stored, and the gradients, are not."""
+  values = [1 / 3, 1e-3, 65519.0, 1e6]
+  with _cluster() as session:
+    filters = hash_filter_ops.create_hash_filters(2, False)
+    table = distributed_ps.DistributedMultiTypeHashTable(
+      2, _one(), distributed_ps_factory.MultiHashTableFactory(filters, None), transfer_float16=True
+    )
+    ids = _ids(1, 2, 3, 4, 5)
+    table = table.assign({"1": (ids[:4], _rows(*values))})
+    table = table.apply_gradients({"1": (ids[4:], _rows(-1e-9))}, _step())
+    rows = table.lookup({"1": ids})["1"]
+    assert rows.dtype == tf.float32
+    whole = distributed_ps.DistributedMultiTypeHashTable(2, _one(), lambda i, _: table._tables[i])
+    sent = [op for op in tf.compat.v1.get_default_graph().get_operations() if op.type == "Cast" and "/job:ps" in op.device]
+    assert {op.outputs[0].dtype for op in sent} == {tf.float16} and len(sent) == 2
+    with session() as sess:
+      found, stored = sess.run([rows, whole.lookup({"1": ids})["1"]])
+  with np.errstate(over="ignore"):
+    np.testing.assert_array_equal(found[:, 0], np.float32(np.float16([*values, 0])))
+  assert np.isinf(found[3, 0]) and found[0, 0] != np.float32(1 / 3)
+  np.testing.assert_array_equal(stored[:, 0], np.array([*values, 1e-9], np.float32))
+
+
 def test_what_is_not_supported_is_refused_by_name():
   def make(i, configs):
     return None
 
   with pytest.raises(ValueError, match="num_ps is 0; give at least 1"):
     distributed_ps.DistributedMultiTypeHashTable(0, _one(), make)
-  with pytest.raises(ValueError, match="transfer_float16=True is not supported yet"):
-    distributed_ps.DistributedMultiTypeHashTable(1, _one(), make, transfer_float16=True)
   with tf.Graph().as_default(), pytest.raises(ValueError, match="NoneType has no raw_lookup"):
     distributed_ps.DistributedMultiTypeHashTable(1, _one(), make)
   with pytest.raises(ValueError, match="3 hash filters for 2 parameter servers"):

@@ -227,7 +227,7 @@ class TestConfigs:
       estimator.Estimator(_params(), estimator.RunConfig(model_dir="d"))
     with pytest.raises(ValueError, match="model_dir is empty"):
       estimator.Estimator(_params(), estimator.RunConfig(is_local=True))
-    with pytest.raises(ValueError, match="warm_start_from is not supported"):
+    with pytest.raises(ValueError, match="warm_start_from is .x.; leave it None"):
       estimator.Estimator(_params(), estimator.RunConfig(), warm_start_from="x")
     with pytest.raises(ValueError, match="RunnerConfig.kafka_topics='t' is not supported: Kafka is not built"):
       _make(tmp_path, kafka_topics="t").train(steps=1)
