@@ -9,15 +9,17 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/status.h"
+#include "cc/hash_table/memory.h"
 #include "tensorflow/core/platform/env.h"
 
 namespace monolith {
 
-// Reads a file from its beginning to its end, some pieces of a MiB ahead of its user, on a thread of its own. A file of one
-// piece is read when it is asked for. One thread may use it.
+// Reads a file from its beginning to its end, some pieces ahead of its user, on a thread of its own. A file of one piece is
+// read when it is asked for. A file of the operating system that does not lie in the page cache is read past it where its
+// file system knows how to (O_DIRECT): a restore reads every byte once, and the cache would cost it a copy and pages.
+// One thread may use it.
 class ReadAhead {
  public:
   ReadAhead() = default;
@@ -29,7 +31,7 @@ class ReadAhead {
 
   uint64_t size() const { return size_; }
   // Bytes of the file that have arrived and not been taken. They stay where they are until more are asked for.
-  std::string_view bytes() const { return {current_.memory.data() + current_.begin, current_.end - current_.begin}; }
+  std::string_view bytes() const { return {current_.at(current_.begin), current_.end - current_.begin}; }
   void Take(size_t n) { current_.begin += n; }
   // True if nothing follows bytes().
   bool Ended() const { return joined_ == size_; }
@@ -39,24 +41,29 @@ class ReadAhead {
   absl::Status Have(size_t n);
 
  private:
-  static constexpr size_t kPiece = size_t{1} << 20;
-  static constexpr size_t kFront = size_t{512} << 10;  // at first, for what is left of the piece before
+  // A piece lies in a huge page of its own: of scattered pages, a disk's queue has room for few.
+  static constexpr size_t kPiece = kHugePage;
+  static constexpr size_t kFront = kHugePage;  // for what is left of the piece before, at first
   static constexpr int kAhead = 3;
 
   // A piece, behind room for what is left of the one before.
   struct Piece {
-    std::vector<char> memory;
+    char* at(size_t offset) const { return memory.data() + offset; }
+    PageBuffer memory;
     size_t begin = 0, end = 0;
     absl::Status status;
   };
 
   // The thread: fills pieces until the file or this ends.
   void ReadAll();
+  // Requires: there is memory for the piece at `offset`.
   void Read(uint64_t offset, size_t front, Piece* piece) const;
+  bool ReadDirectly(uint64_t offset, size_t n, char* to) const;
   // Puts the bytes that are left in front of those of `next`, and goes on there.
   void Join(Piece* next);
 
   std::unique_ptr<::tensorflow::RandomAccessFile> file_;
+  int direct_ = -1;  // the file once more, if it is read past the page cache
   uint64_t size_ = 0;
   uint64_t joined_ = 0;  // bytes of the file that have been in current_
   Piece current_;

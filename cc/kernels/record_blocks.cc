@@ -111,7 +111,7 @@ absl::Status BlockFile::Append(std::string_view frames) {
 }
 
 absl::Status BlockFile::AppendBlock(std::string_view block) {
-  char* const begin = file_.Room(kBlockLength + MostCompressedBytes(kBlockBytes));
+  char* const begin = file_.Room();  // kMostRoom is more than a block takes
   const size_t length = CompressFrames(block, begin + kBlockLength) - begin - kBlockLength;
   for (size_t i = 0; i < kBlockLength; ++i) begin[i] = static_cast<char>(length >> (8 * (kBlockLength - 1 - i)));
   return file_.Added(kBlockLength + length);

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "tensorflow/core/platform/errors.h"
+#include "cc/kernels/status_util.h"
 
 namespace monolith {
 namespace {
@@ -31,18 +31,15 @@ WriteBehind::~WriteBehind() {
 
 absl::Status WriteBehind::Open(::tensorflow::Env* env, const std::string& path) {
   env_ = env;
+  TF_RETURN_IF_ERROR(ToStatus([this] {
+    for (Piece& piece : pieces_) piece.memory = PageBuffer(kPiece + kMostRoom, PageBuffer::Use::kSparse);
+  }));
   TF_RETURN_IF_ERROR(env->NewWritableFile(path, &file_));
   // A path that is none of the system's own opens nothing; a file system without direct writes refuses those.
   local_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | kDirect);
   direct_ = local_ >= 0 && kDirect != 0;
   if (local_ < 0) local_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   return absl::OkStatus();
-}
-
-char* WriteBehind::Room(size_t) {
-  Piece& piece = Filling();
-  if (piece.memory.data() == nullptr) piece.memory = PageBuffer(kPiece + kMostRoom, PageBuffer::Use::kSparse);
-  return piece.memory.data() + piece.used;
 }
 
 absl::Status WriteBehind::Added(size_t n) {
@@ -53,7 +50,7 @@ absl::Status WriteBehind::Added(size_t n) {
 absl::Status WriteBehind::Append(std::string_view bytes) {
   while (!bytes.empty()) {
     const size_t n = std::min(bytes.size(), kMostRoom);
-    std::memcpy(Room(n), bytes.data(), n);
+    std::memcpy(Room(), bytes.data(), n);
     TF_RETURN_IF_ERROR(Added(n));
     bytes.remove_prefix(n);
   }
@@ -73,7 +70,7 @@ absl::Status WriteBehind::HandOver() {
   lock.unlock();
   const size_t beyond = full.used - kPiece;
   Filling().used = 0;
-  std::memcpy(Room(beyond), full.memory.data() + kPiece, beyond);
+  std::memcpy(Room(), full.memory.data() + kPiece, beyond);
   Filling().used = beyond;
   return absl::OkStatus();
 }

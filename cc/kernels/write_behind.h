@@ -27,8 +27,8 @@ class WriteBehind {
   WriteBehind& operator=(const WriteBehind&) = delete;
 
   absl::Status Open(::tensorflow::Env* env, const std::string& path);
-  // Where the next bytes go, at most `n` of them, which Added counts. Requires: n <= kMostRoom.
-  char* Room(size_t n);
+  // Where the next bytes go, at most kMostRoom of them, which Added counts.
+  char* Room() { return Filling().memory.data() + Filling().used; }
   absl::Status Added(size_t n);
   absl::Status Append(std::string_view bytes);
   // Returns once all has reached the disk.
