@@ -20,6 +20,9 @@ constexpr size_t kLeastRun = 8;       // equal bytes that are worth a copy and t
 constexpr size_t kMostCopied = 64;    // by one copy
 constexpr size_t kCopyBytes = 3;
 constexpr size_t kMostLiteralHeader = 5;
+// So much of a block tells whether the rest repeats: where copies save less than a part of it, the block is one literal.
+constexpr size_t kSample = 16 << 10;
+constexpr size_t kLeastSaved = kSample / 8;
 
 // One bit for every i in [0, 64): a[i] == b[i].
 uint64_t EqualBytes(const char* a, const char* b) {
@@ -68,7 +71,8 @@ size_t RunEnd(const char* bytes, size_t at, size_t end, size_t distance) {
 class Compressor {
  public:
   // Requires: `out` has room for all that may come.
-  Compressor(std::string_view bytes, char* out) : bytes_(bytes.data()), size_(bytes.size()), out_(out) {}
+  Compressor(std::string_view bytes, char* out)
+      : bytes_(bytes.data()), size_(bytes.size()), begin_(out), out_(out) {}
 
   // Goes on to `end`, with copies of what lies `distances` before, the first where it will do. 0: none.
   void GoOn(size_t begin, size_t end, size_t distance, size_t other) {
@@ -85,6 +89,19 @@ class Compressor {
   char* Finish(size_t end) {
     Literal(end);
     return out_;
+  }
+
+  // How many bytes fewer there are than came, of the first `end`, if all after the last copy go as they are.
+  size_t Saved(size_t end) const {
+    const size_t used = out_ - begin_ + (end - written_);
+    return end > used ? end - used : 0;
+  }
+
+  // All of it as it is.
+  char* FinishPlainly() {
+    written_ = 0;
+    out_ = begin_;
+    return Finish(size_);
   }
 
  private:
@@ -120,6 +137,7 @@ class Compressor {
 
   const char* const bytes_;
   const size_t size_;
+  char* const begin_;
   char* out_;
   size_t written_ = 0;  // of the bytes, how many are in `out`
 };
@@ -151,9 +169,29 @@ char* CompressFrames(std::string_view bytes, char* out) {
     // Not so far back that it would be before the first byte.
     const size_t first = std::min(end, std::max(begin, kFloatField));
     compressor.GoOn(first, end, distance, kFloatField);
+    if (begin < kSample && end >= kSample && compressor.Saved(end) < kLeastSaved) return compressor.FinishPlainly();
     before = begin;
   }
   return compressor.Finish(bytes.size());
+}
+
+std::string_view PlainBlock(std::string_view block) {
+  wire::Reader reader(block);
+  uint64_t size = 0;
+  if (!reader.Varint(&size) || reader.Done() || size == 0) return {};
+  reader.Pass(1);
+  std::string_view rest = reader.Rest();
+  const auto tag = static_cast<uint8_t>(rest.data()[-1]);
+  uint64_t last = tag >> 2;
+  if ((tag & 3) != 0) return {};
+  if (last >= 60) {
+    const size_t wide = last - 59;
+    if (rest.size() < wide) return {};
+    last = 0;
+    std::memcpy(&last, rest.data(), wide);  // little endian, as all that this library reads and writes
+    rest.remove_prefix(wide);
+  }
+  return last + 1 == size && rest.size() == size ? rest : std::string_view();
 }
 
 }  // namespace monolith

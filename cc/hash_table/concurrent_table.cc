@@ -9,10 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "cc/hash_table/entry_dump.h"
 #include "cc/hash_table/entry_writer.h"
 #include "cc/hash_table/hash_order_scan.h"
 #include "cc/hash_table/relaxed_memory.h"
+#include "cc/hash_table/table_restore.h"
+#include "cc/hash_table/values.h"
 
 namespace monolith {
 namespace {
@@ -21,19 +22,6 @@ constexpr int64_t kSecondsPerDay = 86400;
 
 bool IsExpired(const ExpireConfig& expire, int64_t fid, int64_t update_ts, int64_t now) {
   return now - update_ts >= static_cast<int64_t>(expire.DaysOf(SlotOfFid(fid))) * kSecondsPerDay;
-}
-
-// "Zero" is a sum of squares of 0 or below the smallest normal float.
-bool IsZero(const float* values, int dim) {
-  float sum = 0;
-  for (int i = 0; i < dim; ++i) sum += values[i] * values[i];
-  return sum < std::numeric_limits<float>::min();
-}
-
-void RaiseTo(std::atomic<int64_t>* highest, int64_t value) {
-  int64_t seen = highest->load(std::memory_order_relaxed);
-  while (seen < value && !highest->compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
-  }
 }
 
 // Where rows that a batch brings lie: one after another in `rows`, or where `row_of` says.
@@ -174,75 +162,14 @@ class EntryReader {
 
 }  // namespace
 
-// Fills a storage of its own beside the table's.
-class TableRestoreBatch : public RestoreBatch {
- public:
-  TableRestoreBatch(const ConcurrentTable& table, uint64_t num_entries)
-      : table_(table), storage_(std::make_unique<TableStorage>(table.codec_->entry_bytes(), &table.epochs_)) {
-    if (num_entries > 0) storage_->Reserve(num_entries);
-  }
-
-  void Add(const std::string_view* serialized, size_t n, int shard, int num_shards) override {
-    SavedEntries entries;
-    std::vector<int64_t> fids;
-    fids.reserve(n);
-    for (size_t i = 0; i < n; ++i) {
-      if (!entries.Add(serialized[i])) {
-        throw TableError("table '" + table_.config_.name + "': a saved entry of " +
-                         std::to_string(serialized[i].size()) + " bytes is damaged; restore from another checkpoint.");
-      }
-      const SavedEntry entry = entries[entries.size() - 1];
-      if (IsWanted(entry, shard, num_shards)) {
-        table_.codec_->CheckSaved(table_.config_.name, entry);
-        fids.push_back(entry.fid);
-      } else {
-        entries.RemoveLast();
-      }
-    }
-    Put(entries, fids);
-  }
-
- private:
-  friend class ConcurrentTable;
-
-  bool IsWanted(const SavedEntry& entry, int shard, int num_shards) const {
-    if (ShardOfFid(entry.fid, num_shards) != static_cast<uint64_t>(shard)) return false;
-    return !table_.config_.skip_zero_embedding || !IsZero(entry.values, static_cast<int>(entry.num_values));
-  }
-
-  void Put(const SavedEntries& entries, const std::vector<int64_t>& fids) {
-    EpochManager::Guard guard(table_.epochs_);
-    EntryWriter writer(*table_.codec_, storage_.get(), EntryWriter::NewEntries::kLeftToApply);
-    uint32_t newest = 0;
-    writer.WriteEach(
-        {fids.data(), static_cast<int64_t>(fids.size())}, 0, nullptr, [](int64_t) {},
-        [&](WrittenEntry* written, int n) {
-          for (int i = 0; i < n; ++i) newest = std::max(newest, Put(entries[written[i].position], &written[i]));
-        });
-    RaiseTo(&max_update_ts_, newest);
-  }
-
-  // The newer of two twins wins, the later of two of one age. Returns the update time that came.
-  uint32_t Put(const SavedEntry& entry, WrittenEntry* written) const {
-    written->update_ts = entry.update_ts;
-    const uint32_t before = written->inserted ? 0 : written->stamp->load(std::memory_order_relaxed);
-    if (before > entry.update_ts) {
-      written->update_ts = before;
-    } else {
-      table_.codec_->Restore(entry, written->value, written->state);
-    }
-    return entry.update_ts;
-  }
-
-  const ConcurrentTable& table_;
-  std::unique_ptr<TableStorage> storage_;
-  std::atomic<int64_t> max_update_ts_{0};
-};
-
 class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
  public:
   explicit LockedTable(ConcurrentTable* table)
-      : table_(*table), codec_(*table->codec_), closed_(table->gate_), slab_(table->storage()->slab()) {}
+      : table_(*table),
+        codec_(*table->codec_),
+        layout_(table->layout_),
+        closed_(table->gate_),
+        slab_(table->storage()->slab()) {}
 
   void ForEach(int part, int num_parts, const ExpireConfig& expire,
                const std::function<bool(int64_t, const std::string&)>& visit) const override {
@@ -252,12 +179,12 @@ class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
   }
 
   uint64_t Save(int part, int num_parts, const ExpireConfig& expire, FrameBuffer* frames) const override {
-    const size_t most = codec_.most_saved_bytes(), value_bytes = codec_.value_bytes();
+    const size_t most = codec_.most_saved_bytes();
     uint64_t saved = 0;
     Walk(part, num_parts, expire, [&](int64_t fid, const char* bytes, uint32_t stamp) {
       char* const out = frames->Begin(most);
       if (out == nullptr) return false;
-      frames->End(codec_.Save(fid, bytes, bytes + value_bytes, stamp, out) - out);
+      frames->End(Write(fid, bytes, stamp, out) - out);
       ++saved;
       return true;
     });
@@ -336,14 +263,23 @@ class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
     return true;
   }
 
+  char* Write(int64_t fid, const char* bytes, uint32_t stamp, char* out) const {
+    if (layout_.is_fixed()) return layout_.Write(fid, bytes, stamp, out);
+    return codec_.Save(fid, bytes, bytes + codec_.value_bytes(), stamp, out);
+  }
+
   ConcurrentTable& table_;
   const EntryCodec& codec_;
+  const RecordLayout& layout_;
   const WriterGate::Closed closed_;
   const EntrySlab& slab_;  // of the storage, which no restore replaces while the gate is closed
 };
 
 ConcurrentTable::ConcurrentTable(const TableConfig& config)
-    : config_(config), codec_(NewEntryCodec(config)), storage_(new TableStorage(codec_->entry_bytes(), &epochs_)) {
+    : config_(config),
+      codec_(NewEntryCodec(config)),
+      layout_(*codec_),
+      storage_(new TableStorage(codec_->entry_bytes(), &epochs_)) {
   if (config.initial_capacity > 1) storage()->Reserve(config.initial_capacity);
 }
 
@@ -502,14 +438,14 @@ void ConcurrentTable::Scan(int part, int num_parts, int64_t limit, uint64_t* off
 }
 
 std::unique_ptr<RestoreBatch> ConcurrentTable::StartRestore(uint64_t num_entries) const {
-  return std::make_unique<TableRestoreBatch>(*this, num_entries);
+  return std::make_unique<TableRestore>(config_, *codec_, layout_, &epochs_, num_entries);
 }
 
 void ConcurrentTable::FinishRestore(std::unique_ptr<RestoreBatch> batch) {
-  auto* restored = static_cast<TableRestoreBatch*>(batch.get());
+  auto* restored = static_cast<TableRestore*>(batch.get());
   WriterGate::Closed closed(gate_);
-  TableStorage* old = storage_.exchange(restored->storage_.release(), std::memory_order_seq_cst);
-  RaiseMaxUpdateTs(restored->max_update_ts_.load(std::memory_order_relaxed));
+  TableStorage* old = storage_.exchange(restored->TakeStorage().release(), std::memory_order_seq_cst);
+  RaiseMaxUpdateTs(restored->max_update_ts());
   epochs_.Retire([old] { delete old; });
 }
 

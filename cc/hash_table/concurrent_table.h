@@ -4,6 +4,7 @@
 //   ConcurrentTable ── TableStorage ─┬─ 64 x FidIndex   fid -> entry number            (fid_index.h: probing, versions)
 //          │                         └─ EntrySlab       entry number -> bytes          (entry_slab.h)
 //          ├── EntryCodec    what the bytes of an entry mean                           (entry_codec.h)
+//          ├── RecordLayout  where the bytes of an entry lie in its saved form              (record_layout.h)
 //          ├── EpochManager  when memory that readers saw may be freed                 (epoch.h)
 //          └── WriterGate    lets a save or a restore keep writers out                 (writer_gate.h)
 //
@@ -21,6 +22,7 @@
 #include "cc/hash_table/embedding_table.h"
 #include "cc/hash_table/entry_codec.h"
 #include "cc/hash_table/epoch.h"
+#include "cc/hash_table/record_layout.h"
 #include "cc/hash_table/table_storage.h"
 #include "cc/hash_table/writer_gate.h"
 
@@ -53,7 +55,6 @@ class ConcurrentTable : public EmbeddingTable {
   uint64_t MemoryBytes() const override;
 
  private:
-  friend class TableRestoreBatch;
   class LockedTable;
 
   TableStorage* storage() const { return storage_.load(std::memory_order_seq_cst); }
@@ -65,6 +66,7 @@ class ConcurrentTable : public EmbeddingTable {
 
   const TableConfig config_;
   const std::unique_ptr<EntryCodec> codec_;
+  const RecordLayout layout_;
   mutable EpochManager epochs_;
   WriterGate gate_;
   std::atomic<TableStorage*> storage_;

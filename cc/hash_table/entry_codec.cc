@@ -58,6 +58,7 @@ class TrainingCodec : public EntryCodec {
   }
 
   bool values_are_floats() const override { return plain_reads_; }
+  bool saves_floats_as_they_lie() const override { return true; }
 
   void InitValues(int64_t fid, char* value) const override { FillValues(fid, value); }
 
@@ -199,6 +200,7 @@ class ServingCodec : public EntryCodec {
   }
 
   bool values_are_floats() const override { return false; }
+  bool saves_floats_as_they_lie() const override { return false; }
   void InitValues(int64_t, char*) const override {}
 
   void Read(const char* value, float* embedding) const override {

@@ -31,6 +31,8 @@ class EntryCodec {
   size_t entry_bytes() const { return value_bytes_ + state_bytes_; }
   // True if the value bytes are the embedding as lookups give it, so that Read only copies.
   virtual bool values_are_floats() const = 0;
+  // True if the floats of a saved entry are those of its bytes, bit for bit.
+  virtual bool saves_floats_as_they_lie() const = 0;
 
   // `value` is a private copy of the value bytes; `state` what follows them in the entry.
   void Init(int64_t fid, char* value, char* state) const {

@@ -10,6 +10,7 @@ namespace monolith {
 namespace {
 
 constexpr size_t kLength = 8;
+constexpr size_t kFetched = 2048;  // bytes ahead of where frames are taken
 
 uint32_t Masked(uint32_t crc) { return (crc >> 15 | crc << 17) + 0xA282EAD8; }
 
@@ -22,18 +23,38 @@ T Load(const char* at) {
 
 void Store(char* at, uint32_t value) { std::memcpy(at, &value, sizeof(value)); }
 
+// Masked checksums of lengths, of which most equal the one before.
+class LengthChecksum {
+ public:
+  uint32_t Of(uint64_t length) {
+    if (length != length_) {
+      length_ = length;
+      masked_ = Masked(Crc32c({reinterpret_cast<const char*>(&length), kLength}));
+    }
+    return masked_;
+  }
+
+ private:
+  uint64_t length_ = ~uint64_t{0};
+  uint32_t masked_ = Masked(Crc32c({reinterpret_cast<const char*>(&length_), kLength}));
+};
+
 }  // namespace
 
 FrameScan TakeFrames(std::string_view bytes, uint64_t most, std::vector<std::string_view>* payloads) {
   FrameScan scan;
   const size_t first = payloads->size();
+  LengthChecksum checksum;
   for (uint64_t i = 0; i < most && bytes.size() - scan.bytes >= kFrameHeader; ++i) {
     const char* at = bytes.data() + scan.bytes;
-    if (Masked(Crc32c({at, kLength})) != Load<uint32_t>(at + kLength)) {
+    __builtin_prefetch(at + kFetched);
+    __builtin_prefetch(at + kFetched + 64);
+    __builtin_prefetch(at + kFetched + 128);
+    const uint64_t size = Load<uint64_t>(at), left = bytes.size() - scan.bytes - kFrameHeader;
+    if (checksum.Of(size) != Load<uint32_t>(at + kLength)) {
       scan.damage = "the checksum of its length is wrong";
       break;
     }
-    const uint64_t size = Load<uint64_t>(at), left = bytes.size() - scan.bytes - kFrameHeader;
     if (left < kFrameFooter || size > left - kFrameFooter) break;
     payloads->emplace_back(at + kFrameHeader, size);
     scan.bytes += kFrameHeader + size + kFrameFooter;
@@ -77,11 +98,12 @@ bool FrameBuffer::Flush() {
 void FrameBuffer::Seal() {
   std::vector<uint32_t> crcs(payloads_.size());
   Crc32cEach(payloads_.data(), payloads_.size(), crcs.data());
+  LengthChecksum checksum;
   char* frame = block_.data();
   for (size_t i = 0; i < payloads_.size(); ++i) {
     const uint64_t size = payloads_[i].size();
     std::memcpy(frame, &size, kLength);
-    Store(frame + kLength, Masked(Crc32c({frame, kLength})));
+    Store(frame + kLength, checksum.Of(size));
     Store(frame + kFrameHeader + size, Masked(crcs[i]));
     frame += kFrameHeader + size + kFrameFooter;
   }

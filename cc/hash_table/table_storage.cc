@@ -10,9 +10,13 @@ TableStorage::TableStorage(size_t entry_bytes, EpochManager* epochs) : slab_((en
 }
 
 void TableStorage::Reserve(uint64_t num_keys) {
-  // Shards fill evenly up to chance; a little room keeps most of them from growing at all.
+  for (auto& shard : shards_) shard->index.Reserve(KeysOfShard(num_keys));
+}
+
+// Shards fill evenly up to chance; a little room keeps most of them from growing at all.
+uint64_t TableStorage::KeysOfShard(uint64_t num_keys) {
   const uint64_t each = num_keys / kNumIndexShards;
-  for (auto& shard : shards_) shard->index.Reserve(each + each / 64);
+  return each + each / 64;
 }
 
 EntryRun TableStorage::BorrowRun() {

@@ -42,6 +42,8 @@ class TableStorage {
 
   // Makes room for `num_keys` keys. Requires: no writer.
   void Reserve(uint64_t num_keys);
+  // How many keys a shard should have room for if the table gets `num_keys`.
+  static uint64_t KeysOfShard(uint64_t num_keys);
   uint64_t size() const;
   uint64_t MemoryBytes() const;
 

@@ -3,12 +3,13 @@
 #define CC_KERNELS_RECORD_BLOCKS_H_
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "cc/kernels/read_ahead.h"
+#include "cc/kernels/write_behind.h"
 #include "tensorflow/core/platform/env.h"
 
 namespace monolith {
@@ -41,50 +42,40 @@ class RecordBlocks {
   absl::Status CheckEnd();
 
  private:
-  bool AtEnd() const { return taken_ == size_; }
-  // Adds to `stream_`. Requires: the file has not ended.
-  absl::Status Fill();
-  absl::Status FillRaw();
+  // Records that have been read or decompressed, and not been handed out.
+  std::string_view Here() const { return !compressed_ ? file_.bytes() : plain_.empty() ? stream_.bytes() : plain_; }
+  void Take(size_t n);
+  // True if nothing follows what is here.
+  bool AtEnd() const { return file_.Ended() && (!compressed_ || file_.bytes().empty()); }
+  // Adds to what is here. Requires: !AtEnd().
+  absl::Status Fill() { return compressed_ ? FillBlock() : file_.More(); }
   absl::Status FillBlock();
-  // Has the next `n` bytes of the file in `file_bytes_`. Requires: there are so many.
-  absl::Status Fetch(uint64_t n);
+  // Adds what a block holds to `stream_`.
+  absl::Status Decompress(std::string_view block);
 
-  std::unique_ptr<::tensorflow::RandomAccessFile> file_;
+  ReadAhead file_;
   bool compressed_ = false;
-  uint64_t size_ = 0;
-  uint64_t read_ = 0;     // bytes of the file that have been read,
-  uint64_t taken_ = 0;    // and that have gone into the stream
-  ByteQueue file_bytes_;  // [taken_, read_) of a compressed file
-  ByteQueue stream_;      // of records
+  uint64_t taken_ = 0;      // bytes of a compressed file whose records are here, or were
+  ByteQueue stream_;        // of records
+  std::string_view plain_;  // in file_: of a block that needed no decompression. `stream_` is empty meanwhile
 };
 
 // Writes such a file, which is complete on disk once Close has returned.
 class BlockFile {
  public:
-  BlockFile() = default;
-  ~BlockFile();
-  BlockFile(const BlockFile&) = delete;
-  BlockFile& operator=(const BlockFile&) = delete;
-
   absl::Status Open(::tensorflow::Env* env, const std::string& path, const char* compression);
   // Appends whole frames.
   absl::Status Append(std::string_view frames);
-  absl::Status Close();
+  absl::Status Close() { return file_.Close(); }
 
   // About how many bytes Append should be given: a block of the file, which TensorFlow's reader has room for.
   static constexpr size_t kBlockBytes = size_t{256} << 10;
 
  private:
   absl::Status AppendBlock(std::string_view block);
-  // Has the system begin to write to the disk what the file has got since the last time.
-  void BeginWriting();
 
-  std::unique_ptr<::tensorflow::WritableFile> file_;
+  WriteBehind file_;
   bool compressed_ = false;
-  std::string block_;      // compressed
-  int local_ = -1;         // the file once more, if it is the operating system's own
-  uint64_t appended_ = 0;  // bytes
-  uint64_t begun_ = 0;     // of those, how many the system was told to write
 };
 
 }  // namespace monolith

@@ -21,7 +21,7 @@ using ::tensorflow::Env;
 using ::tensorflow::tstring;
 using ::tensorflow::io::SequentialRecordReader;
 
-constexpr uint64_t kMostRecords = 8192;  // handed on together
+constexpr uint64_t kMostRecords = 2048;  // handed on together, while they are in the cache
 constexpr const char* kDataCompression = kSnappyCompression;
 
 absl::Status DataLoss(const std::string& path, const std::string& what) {
