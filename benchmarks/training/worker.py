@@ -30,8 +30,8 @@ OWN: dict[str, dict[str, Any]] = {
   "ps2": {"num_ps": 2},
   "files": {},
   "files_ps2": {"num_ps": 2},
-  "layouts": {"enable_fused_layout": True},
-  "layouts_ps2": {"enable_fused_layout": True, "num_ps": 2},
+  "parsed": {"enable_fused_layout": False},
+  "parsed_ps2": {"enable_fused_layout": False, "num_ps": 2},
 }
 SESSIONS = ("dense", "tfra")
 KERAS = {"tf_keras": "tf_keras", "keras3": "keras"}

@@ -148,7 +148,7 @@ class CpuTrainingConfig:
   max_slow_start_wait_minute: int = 10
   enable_variable_partition: bool = True
   fuse_lookups: bool = True
-  enable_fused_layout: bool = False
+  enable_fused_layout: Optional[bool] = None
   only_feature_engineering: bool = False
   enable_model_dump: bool = False
   profile_some_steps_from: Optional[int] = None
