@@ -146,7 +146,7 @@ def train(clicks: workload.Clicks, peer: str, warm_up: int, steps: int, settings
     model.metrics.enable_throughput_hook = False
     model.train.per_replica_batch_size = workload.BATCH
     model_class.clicks = clicks
-    if peer == "files":
+    if peer.startswith(("files", "parsed")):
       write_files(clicks, directory)
       model_class.directory = directory
     clock = Clock(warm_up)

@@ -29,6 +29,9 @@ OWN: dict[str, dict[str, Any]] = {
   "ps1": {"num_ps": 1},
   "ps2": {"num_ps": 2},
   "files": {},
+  "files_ps2": {"num_ps": 2},
+  "parsed": {"enable_fused_layout": False},
+  "parsed_ps2": {"enable_fused_layout": False, "num_ps": 2},
 }
 SESSIONS = ("dense", "tfra")
 KERAS = {"tf_keras": "tf_keras", "keras3": "keras"}

@@ -77,7 +77,7 @@ void FillSlice(const LayoutFeature& feature, const LayoutSlice& slice, const Lay
   }
 }
 
-void CheckFeature(const LayoutFeature& feature, int number, const LayoutInputs& inputs) {
+void CheckRows(const LayoutFeature& feature, int number, const LayoutInputs& inputs) {
   const uint32_t nfl = inputs.nfl_offset[number];
   const int64_t places = (nfl & kSharedBit) != 0 ? 1 : inputs.batch;
   const int64_t first = nfl & ~kSharedBit;
@@ -86,6 +86,12 @@ void CheckFeature(const LayoutFeature& feature, int number, const LayoutInputs& 
            std::to_string(places) + " rows, but feature_offset has " + std::to_string(inputs.feature_offset.size) +
            " elements.");
   }
+}
+
+void CheckFids(const LayoutFeature& feature, int number, const LayoutInputs& inputs) {
+  const uint32_t nfl = inputs.nfl_offset[number];
+  const int64_t places = (nfl & kSharedBit) != 0 ? 1 : inputs.batch;
+  const int64_t first = nfl & ~kSharedBit;
   const int64_t begin = inputs.feature_offset[first], end = inputs.feature_offset[first + places];
   for (int64_t i = begin; i < end; ++i) {
     const uint32_t list = ListOf(inputs.fid_offset[i]);
@@ -98,9 +104,61 @@ void CheckFeature(const LayoutFeature& feature, int number, const LayoutInputs& 
   }
 }
 
+// The squares of one feature's gradients, row by row or position by position.
+class RowSquares {
+ public:
+  RowSquares(const LayoutConfig& config, int feature, const std::vector<const float*>& tensor_gradients) {
+    for (size_t t = 0; t < config.tensors.size(); ++t) {
+      for (size_t s = 0; s < config.tensors[t].slices.size(); ++s) {
+        const LayoutSlice& slice = config.tensors[t].slices[s];
+        if (slice.feature == feature) {
+          uses_.push_back({tensor_gradients[t], PlaceOf(config.tensors[t], s), slice.start, slice.dim()});
+        }
+      }
+    }
+    std::sort(uses_.begin(), uses_.end(), [](const Use& a, const Use& b) { return a.start < b.start; });
+    for (size_t i = 1; i < uses_.size(); ++i) overlap_ |= uses_[i].start < uses_[i - 1].start + uses_[i - 1].dim;
+    if (overlap_) sum_.resize(config.features[feature].width);
+  }
+
+  double operator()(int64_t row, int64_t position) {
+    if (overlap_) return OfSum(row, position);
+    double squares = 0;
+    for (const Use& use : uses_) squares += Squares(use.At(row, position), use.dim);
+    return squares;
+  }
+
+ private:
+  struct Use {
+    const float* At(int64_t row, int64_t position) const {
+      return gradient + place.base + row * place.row + position * place.position;
+    }
+    const float* gradient;
+    Place place;
+    int64_t start, dim;
+  };
+
+  static double Squares(const float* at, int64_t n) {
+    float sum = 0;
+    for (int64_t i = 0; i < n; ++i) sum += at[i] * at[i];
+    return sum;
+  }
+
+  // Columns that go to several tensors have the sum of their gradients.
+  double OfSum(int64_t row, int64_t position) {
+    std::fill(sum_.begin(), sum_.end(), 0.0f);
+    for (const Use& use : uses_) AddTo(use.At(row, position), use.dim, 1.0f, sum_.data() + use.start);
+    return Squares(sum_.data(), static_cast<int64_t>(sum_.size()));
+  }
+
+  std::vector<Use> uses_;
+  bool overlap_ = false;
+  std::vector<float> sum_;
+};
+
 }  // namespace
 
-void CheckLayoutInputs(const LayoutConfig& config, const LayoutInputs& inputs) {
+void CheckLayoutRows(const LayoutConfig& config, const LayoutInputs& inputs) {
   if (inputs.nfl_offset.size != static_cast<int64_t>(config.features.size()) + 1) {
     Refuse("nfl_offset has " + std::to_string(inputs.nfl_offset.size) + " elements for " +
            std::to_string(config.features.size()) + " features; it has one more than there are features.");
@@ -112,7 +170,12 @@ void CheckLayoutInputs(const LayoutConfig& config, const LayoutInputs& inputs) {
              "; offsets grow from 0 to the " + std::to_string(inputs.fid_offset.size) + " fids.");
     }
   }
-  for (size_t f = 0; f < config.features.size(); ++f) CheckFeature(config.features[f], static_cast<int>(f), inputs);
+  for (size_t f = 0; f < config.features.size(); ++f) CheckRows(config.features[f], static_cast<int>(f), inputs);
+}
+
+void CheckLayoutInputs(const LayoutConfig& config, const LayoutInputs& inputs) {
+  CheckLayoutRows(config, inputs);
+  for (size_t f = 0; f < config.features.size(); ++f) CheckFids(config.features[f], static_cast<int>(f), inputs);
 }
 
 void FillLayout(const LayoutConfig& config, const LayoutTensor& tensor, const LayoutInputs& inputs, int64_t first,
@@ -150,6 +213,25 @@ void AddLayoutGradients(const LayoutConfig& config, int number, const LayoutInpu
       }
     }
   }
+}
+
+double LayoutGradientSquares(const LayoutConfig& config, int number, const LayoutInputs& inputs,
+                             const std::vector<const float*>& tensor_gradients, int64_t first, int64_t last) {
+  const LayoutFeature& feature = config.features[number];
+  const RowFids fids_of(inputs, number);
+  RowSquares squares_of(config, number, tensor_gradients);
+  double squares = 0;
+  for (int64_t row = first; row < last; ++row) {
+    const int64_t count = fids_of(row).size;
+    if (feature.length > 0) {
+      for (int64_t i = 0; i < std::min(count, feature.length); ++i) squares += squares_of(row, i);
+    } else if (count > 0) {
+      // Each of `count` fids has the row's gradient, of a mean divided by their number.
+      const double times = feature.pooling == Pooling::kMean ? 1.0 / count : static_cast<double>(count);
+      squares += times * squares_of(row, 0);
+    }
+  }
+  return squares;
 }
 
 }  // namespace monolith::distribution

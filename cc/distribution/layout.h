@@ -20,7 +20,10 @@ struct LayoutInputs {
   int64_t batch = 0;
 };
 
-// Throws DataError unless all offsets are in order and within what they point to.
+// Throws DataError unless nfl_offset and feature_offset are in order and within what they point to.
+void CheckLayoutRows(const LayoutConfig& config, const LayoutInputs& inputs);
+
+// As CheckLayoutRows, and fid_offset is within the embeddings.
 void CheckLayoutInputs(const LayoutConfig& config, const LayoutInputs& inputs);
 
 // Writes rows [first, last) of `tensor`. Requires: checked inputs; `out` has tensor.shape(batch) floats.
@@ -32,6 +35,12 @@ void FillLayout(const LayoutConfig& config, const LayoutTensor& tensor, const La
 void AddLayoutGradients(const LayoutConfig& config, int feature, const LayoutInputs& inputs,
                         const std::vector<const float*>& tensor_gradients, float scale,
                         const std::vector<float*>& gradients);
+
+// The sum of squares of what every occurrence of a fid gets as its gradient in rows [first, last) of one feature: of the
+// norm that single lookups, combined afterwards, would have had. A fid that occurs twice in a row counts twice; one
+// beyond the last position gets none. Requires: checked rows; no embeddings are read.
+double LayoutGradientSquares(const LayoutConfig& config, int feature, const LayoutInputs& inputs,
+                             const std::vector<const float*>& tensor_gradients, int64_t first, int64_t last);
 
 }  // namespace monolith::distribution
 

@@ -11,6 +11,7 @@
 #define MONOLITH_CC_DISTRIBUTION_SHARD_FIDS_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "cc/distribution/layout_config.h"
@@ -36,10 +37,14 @@ struct ShardedFids {
   std::vector<uint32_t> nfl_offset;
 };
 
+// Runs work(0) to work(units - 1), in any order or at the same time.
+using RunWork = std::function<void(int64_t units, const std::function<void(int64_t unit)>& work)>;
+
 // `features` are in the order of config.features. A fid belongs to shard unsigned(fid) mod num_shards. `unique`: a fid
-// comes once in a feature's part of a list. Throws DataError if the batch does not fit 32-bit offsets.
-ShardedFids ShardFids(const LayoutConfig& config, const std::vector<FeatureFids>& features, int num_shards,
-                      bool unique);
+// comes once in a feature's part of a list. `run` gets a unit a feature; the result does not depend on it. Throws
+// DataError if the batch does not fit 32-bit offsets.
+ShardedFids ShardFids(const LayoutConfig& config, const std::vector<FeatureFids>& features, int num_shards, bool unique,
+                      const RunWork& run);
 
 }  // namespace monolith::distribution
 

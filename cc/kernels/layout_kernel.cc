@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,7 @@ using ::tensorflow::Tensor;
 using ::tensorflow::TensorShape;
 
 constexpr int64_t kRowsPerUnit = 256;
+constexpr int64_t kRowsPerSum = 1024;
 constexpr int64_t kCostPerFloat = 2;  // ns
 
 // Reads the configuration and the inputs that both directions have.
@@ -38,12 +41,43 @@ class LayoutOp : public OpKernel {
   void Compute(OpKernelContext* ctx) override {
     LayoutInputs inputs;
     OP_REQUIRES_OK(ctx, Read(ctx, &inputs));
-    OP_REQUIRES_OK(ctx, ToStatus([&] { distribution::CheckLayoutInputs(config_, inputs); }));
+    OP_REQUIRES_OK(ctx, ToStatus([&] { Check(inputs); }));
     OP_REQUIRES_OK(ctx, Run(ctx, inputs));
   }
 
  protected:
+  virtual void Check(const LayoutInputs& inputs) const { distribution::CheckLayoutInputs(config_, inputs); }
+  virtual absl::Status ReadEmbeddings(OpKernelContext* ctx, LayoutInputs* inputs) const {
+    OpInputList embeddings;
+    TF_RETURN_IF_ERROR(ctx->input_list("embeddings_list", &embeddings));
+    for (const Tensor& list : embeddings) {
+      inputs->embeddings.emplace_back(list.flat<float>().data(), list.NumElements());
+    }
+    return absl::OkStatus();
+  }
   virtual absl::Status Run(OpKernelContext* ctx, const LayoutInputs& inputs) = 0;
+
+  // Gradients of the tensors, and what it takes to go through them.
+  absl::Status ReadGradients(OpKernelContext* ctx, int64_t batch, std::vector<const float*>* gradients,
+                             int64_t* cost) const {
+    OpInputList inputs;
+    TF_RETURN_IF_ERROR(ctx->input_list("tensors_grad", &inputs));
+    if (static_cast<size_t>(inputs.size()) != config_.tensors.size()) {
+      return absl::InvalidArgumentError(absl::StrCat(type_string(), ": ", inputs.size(), " gradients for ",
+                                                     config_.tensors.size(), " tensors of the layouts."));
+    }
+    for (int t = 0; t < inputs.size(); ++t) {
+      const TensorShape expected = ShapeOf(config_.tensors[t], batch);
+      if (inputs[t].shape() != expected) {
+        return absl::InvalidArgumentError(absl::StrCat(type_string(), ": tensors_grad[", t, "] has shape ",
+                                                       inputs[t].shape().DebugString(), ", but the tensor has ",
+                                                       expected.DebugString(), "."));
+      }
+      gradients->push_back(inputs[t].flat<float>().data());
+      *cost += inputs[t].NumElements() * kCostPerFloat;
+    }
+    return absl::OkStatus();
+  }
 
   static TensorShape ShapeOf(const LayoutTensor& tensor, int64_t batch) {
     TensorShape shape;
@@ -67,11 +101,7 @@ class LayoutOp : public OpKernel {
   }
 
   absl::Status Read(OpKernelContext* ctx, LayoutInputs* inputs) const {
-    OpInputList embeddings;
-    TF_RETURN_IF_ERROR(ctx->input_list("embeddings_list", &embeddings));
-    for (const Tensor& list : embeddings) {
-      inputs->embeddings.emplace_back(list.flat<float>().data(), list.NumElements());
-    }
+    TF_RETURN_IF_ERROR(ReadEmbeddings(ctx, inputs));
     TF_RETURN_IF_ERROR(ReadVector(ctx, "fid_offset", &inputs->fid_offset));
     TF_RETURN_IF_ERROR(ReadVector(ctx, "feature_offset", &inputs->feature_offset));
     TF_RETURN_IF_ERROR(ReadVector(ctx, "nfl_offset", &inputs->nfl_offset));
@@ -147,26 +177,34 @@ class EmbeddingToLayoutGradOp : public LayoutOp {
       distribution::AddLayoutGradients(config_, static_cast<int>(feature), inputs, tensor_gradients, 1.0f, gradients);
     });
   }
+};
 
-  absl::Status ReadGradients(OpKernelContext* ctx, int64_t batch, std::vector<const float*>* gradients,
-                             int64_t* cost) const {
-    OpInputList inputs;
-    TF_RETURN_IF_ERROR(ctx->input_list("tensors_grad", &inputs));
-    if (static_cast<size_t>(inputs.size()) != config_.tensors.size()) {
-      return absl::InvalidArgumentError(absl::StrCat(type_string(), ": ", inputs.size(), " gradients for ",
-                                                     config_.tensors.size(), " tensors of the layouts."));
-    }
-    for (int t = 0; t < inputs.size(); ++t) {
-      const TensorShape expected = ShapeOf(config_.tensors[t], batch);
-      if (inputs[t].shape() != expected) {
-        return absl::InvalidArgumentError(absl::StrCat(type_string(), ": tensors_grad[", t, "] has shape ",
-                                                       inputs[t].shape().DebugString(), ", but the tensor has ",
-                                                       expected.DebugString(), "."));
-      }
-      gradients->push_back(inputs[t].flat<float>().data());
-      *cost += inputs[t].NumElements() * kCostPerFloat;
-    }
-    return absl::OkStatus();
+class LayoutGradientNormOp : public LayoutOp {
+ public:
+  using LayoutOp::LayoutOp;
+
+ private:
+  void Check(const LayoutInputs& inputs) const override { distribution::CheckLayoutRows(config_, inputs); }
+  absl::Status ReadEmbeddings(OpKernelContext*, LayoutInputs*) const override { return absl::OkStatus(); }
+
+  absl::Status Run(OpKernelContext* ctx, const LayoutInputs& inputs) override {
+    std::vector<const float*> tensor_gradients;
+    int64_t cost = 1;
+    TF_RETURN_IF_ERROR(ReadGradients(ctx, inputs.batch, &tensor_gradients, &cost));
+    Tensor* norm;
+    TF_RETURN_IF_ERROR(ctx->allocate_output(0, TensorShape({}), &norm));
+    // Sums of so many rows each: they must not depend on the number of threads.
+    const int64_t chunks = (inputs.batch + kRowsPerSum - 1) / kRowsPerSum;
+    std::vector<double> sums(chunks * config_.features.size());
+    const auto units = static_cast<int64_t>(sums.size());
+    const absl::Status status = RunUnits(ctx, units, cost / std::max<int64_t>(1, units), [&](int64_t unit) {
+      const int64_t first = unit % chunks * kRowsPerSum;
+      sums[unit] =
+          distribution::LayoutGradientSquares(config_, static_cast<int>(unit / chunks), inputs, tensor_gradients, first,
+                                              std::min(first + kRowsPerSum, inputs.batch));
+    });
+    norm->scalar<float>()() = static_cast<float>(std::sqrt(std::accumulate(sums.begin(), sums.end(), 0.0)));
+    return status;
   }
 };
 
@@ -174,6 +212,7 @@ REGISTER_KERNEL_BUILDER(Name("MonolithEmbeddingToLayoutV3").Device(::tensorflow:
 REGISTER_KERNEL_BUILDER(Name("MonolithEmbeddingToLayoutV5").Device(::tensorflow::DEVICE_CPU), EmbeddingToLayoutOp);
 REGISTER_KERNEL_BUILDER(Name("MonolithEmbeddingToLayoutGradV3").Device(::tensorflow::DEVICE_CPU),
                         EmbeddingToLayoutGradOp);
+REGISTER_KERNEL_BUILDER(Name("MonolithLayoutGradientNorm").Device(::tensorflow::DEVICE_CPU), LayoutGradientNormOp);
 
 }  // namespace
 }  // namespace monolith

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -33,6 +34,7 @@ using ::tensorflow::TensorShape;
 
 constexpr int64_t kRowsPerUnit = 64;
 constexpr int64_t kCostPerCell = 40;  // ns
+constexpr int64_t kCostPerFid = 20;   // ns
 
 // The slot of `slot_7` and `fc_slot_7`, or -1.
 int64_t SlotOfName(std::string_view name) {
@@ -84,8 +86,7 @@ class ShardingSparseFidsOp : public OpKernel {
     BatchFids batch;
     OP_REQUIRES_OK(ctx, Parse(ctx, messages, &batch));
     ShardedFids sharded;
-    OP_REQUIRES_OK(ctx,
-                   ToStatus([&] { sharded = distribution::ShardFids(config_, batch.features, num_shards_, unique_); }));
+    OP_REQUIRES_OK(ctx, Shard(ctx, batch, &sharded));
     OP_REQUIRES_OK(ctx, Output(ctx, batch.rows, sharded));
   }
 
@@ -165,6 +166,18 @@ class ShardingSparseFidsOp : public OpKernel {
       batch->features.push_back({batch->fids[c].data(), batch->splits[c].data(), shared ? 1 : num_rows, shared});
     }
     return absl::OkStatus();
+  }
+
+  absl::Status Shard(OpKernelContext* ctx, const BatchFids& batch, ShardedFids* sharded) const {
+    int64_t num_fids = 0;
+    for (const std::vector<int64_t>& fids : batch.fids) num_fids += static_cast<int64_t>(fids.size());
+    absl::Status status;
+    const auto run = [&](int64_t units, const std::function<void(int64_t)>& work) {
+      status.Update(RunUnits(ctx, units, num_fids * kCostPerFid / std::max<int64_t>(1, units), work));
+    };
+    TF_RETURN_IF_ERROR(
+        ToStatus([&] { *sharded = distribution::ShardFids(config_, batch.features, num_shards_, unique_, run); }));
+    return status;
   }
 
   template <typename T>

@@ -232,4 +232,32 @@ num_input: tensors.
 )doc",
                       kAttrDoc));
 
+REGISTER_OP("MonolithLayoutGradientNorm")
+    .Input("fid_offset: uint64")
+    .Input("feature_offset: int32")
+    .Input("nfl_offset: uint32")
+    .Input("batch_size: int32")
+    .Input("tensors_grad: num_out * float")
+    .Output("norm: float")
+    .Attr("num_out: int >= 1")
+    .Attr("feature_cfgs: string")
+    .SetShapeFn([](InferenceContext* c) -> absl::Status {
+      TF_RETURN_IF_ERROR(CheckVectors(c, {"fid_offset", "feature_offset", "nfl_offset"}));
+      c->set_output(0, c->Scalar());
+      return absl::OkStatus();
+    })
+    .Doc(R"doc(
+The norm of the gradients of all embeddings, of every occurrence of a fid by itself, from those of the layouts' tensors:
+what embeddings looked up one by one and combined afterwards contribute to a global norm.
+
+fid_offset: of every fid where its embedding is; only their number counts.
+feature_offset: of every row of a feature its first place in fid_offset, and the number of fids.
+nfl_offset: of every feature its first place in feature_offset, and one more; bit 31: one place for all rows.
+batch_size: rows.
+tensors_grad: of every tensor of the layouts a gradient of its shape.
+norm: a scalar.
+num_out: tensors.
+feature_cfgs: serialized FeatureConfigs: features, and layouts as out_configs.
+)doc");
+
 }  // namespace monolith

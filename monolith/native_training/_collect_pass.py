@@ -16,12 +16,13 @@ import tensorflow as tf
 from monolith.native_training import embedding_combiners, entry, tf_estimator
 from monolith.native_training._estimator_inputs import call_with_accepted
 from monolith.native_training._feature_collect import RecordedLookups
+from monolith.native_training._input_records import InputColumns, input_columns
 from monolith.native_training._watched_features import WatchedFeatures
 from monolith.native_training.feature import DummyFeatureFactory, TableConfig
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
 
-__all__ = ["FeatureConfigs", "collect_feature_configs"]
+__all__ = ["FeatureConfigs", "collect_feature_configs", "single_element"]
 
 
 @dataclasses.dataclass
@@ -36,6 +37,7 @@ class FeatureConfigs:
     slot_to_occurrence_threshold: {slot number: sightings before a fid gets an entry}, for those above 0.
     slot_to_expire_time: {slot number: days without an update before eviction}, where it is not the default.
     lookups: what the model looks up, in order.
+    columns: where the features of the training input come from.
   """
 
   table_to_config: Dict[str, entry.HashTableConfigInstance] = dataclasses.field(default_factory=dict)
@@ -45,6 +47,7 @@ class FeatureConfigs:
   slot_to_occurrence_threshold: Dict[int, int] = dataclasses.field(default_factory=dict)
   slot_to_expire_time: Dict[int, int] = dataclasses.field(default_factory=dict)
   lookups: RecordedLookups = dataclasses.field(default_factory=RecordedLookups)
+  columns: InputColumns = InputColumns({}, {}, [])
 
   def table_to_features(self) -> Dict[str, List[str]]:
     """{table: features that draw on it, sorted}."""
@@ -76,7 +79,9 @@ def collect_feature_configs(task: Any, hashtable_init_capacity: int = 0) -> Feat
     # Evaluation and prediction read the tables that training wrote, so those of training are collected in any case.
     task_mode, task.p.mode = task.p.mode, tf_estimator.ModeKeys.TRAIN
     try:
-      features, labels = _single_element(task)
+      result = call_with_accepted(task.create_input_fn(tf_estimator.ModeKeys.TRAIN), mode=tf_estimator.ModeKeys.TRAIN)
+      columns = input_columns(result)
+      features, labels = single_element(result)
       call_with_accepted(
         task.create_model_fn(),
         features=WatchedFeatures(features, ragged_reads) if isinstance(features, Mapping) else features,
@@ -88,12 +93,11 @@ def collect_feature_configs(task: Any, hashtable_init_capacity: int = 0) -> Feat
       task.p.mode = task_mode
       task.ctx.feature_factory = None
       task.ctx.async_function_mgr = None
-    return _to_feature_configs(factory, hashtable_init_capacity, ragged_reads)
+    return _to_feature_configs(factory, hashtable_init_capacity, ragged_reads, columns)
 
 
-def _single_element(task: Any) -> Tuple[Any, Any]:
-  mode = tf_estimator.ModeKeys.TRAIN
-  result = call_with_accepted(task.create_input_fn(mode), mode=mode)
+def single_element(result: Any) -> Tuple[Any, Any]:
+  """(features, labels) of what an input function returned, in a graph that is not going to run."""
   if isinstance(result, tf.data.Dataset):
     result = result.get_single_element()
   if isinstance(result, (tuple, list)) and len(result) == 2:
@@ -101,9 +105,12 @@ def _single_element(task: Any) -> Tuple[Any, Any]:
   return result, None
 
 
-def _to_feature_configs(factory: DummyFeatureFactory, init_capacity: int, ragged_reads: List[str]) -> FeatureConfigs:
+def _to_feature_configs(
+  factory: DummyFeatureFactory, init_capacity: int, ragged_reads: List[str], columns: InputColumns
+) -> FeatureConfigs:
   configs = FeatureConfigs(
     lookups=factory.lookups,
+    columns=columns,
     slot_to_occurrence_threshold={slot: n for slot, n in factory.slot_to_occurrence_threshold.items() if n > 0},
     slot_to_expire_time={
       slot: days

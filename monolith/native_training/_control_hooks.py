@@ -31,12 +31,13 @@ class ControlHooks:
     config: the job's settings.
     task: its task.
     model_dir: directory of the checkpoints.
+    iterator_name: how saved iterators of the input are called.
   """
 
-  def __init__(self, config: CpuTrainingConfig, task: Any, model_dir: str):
+  def __init__(self, config: CpuTrainingConfig, task: Any, model_dir: str, iterator_name: str):
     self._model_dir = model_dir
     self._index = config.index
-    iterators = ckpt_hooks.WorkerCkptHelper(model_dir, config.index, needs_checkpoint=True)
+    iterators = ckpt_hooks.WorkerCkptHelper(model_dir, config.index, needs_checkpoint=True, iterator_name=iterator_name)
     self.barrier_op = barrier_ops.BarrierOp(
       config.num_workers,
       is_chief=config.index == 0,

@@ -15,6 +15,7 @@ from monolith.native_training.feature import FeatureColumn, FeatureSlice
 __all__ = [
   "SliceRequest",
   "build_out_config",
+  "join",
   "layout_name",
   "merge_embeddings",
   "parse_requests",
@@ -39,10 +40,21 @@ class SliceRequest(NamedTuple):
   dim: int
 
 
-def layout_name(slice_name: str, features: Any) -> str:
-  """The name of the layout of one lookup: the slice's name and a digest of the features' names."""
-  names = sorted(_text(item) for item in features)
-  return f"{slice_name}_{hashlib.md5(','.join(names).encode()).hexdigest()}"
+def layout_name(slice_name: str, features: Any, out_type: Optional[str], taken: Dict[str, List[Any]]) -> str:
+  """The name of the layout of one lookup: the slice's name and a digest of the features' names.
+
+  Args:
+    slice_name, features, out_type: of the lookup.
+    taken: {such a name: (features, out_type) of the graph's lookups that would have it}, which are numbered as they
+      come; a new one is added.
+  """
+  names = [_text(item) for item in features]
+  name = f"{slice_name}_{hashlib.md5(','.join(sorted(names)).encode()).hexdigest()}"
+  lookups = taken.setdefault(name, [])
+  if (names, out_type) not in lookups:
+    lookups.append((names, out_type))
+  number = lookups.index((names, out_type))
+  return f"{name}_{number}" if number else name
 
 
 def _text(item: Any) -> str:
@@ -81,6 +93,17 @@ def parse_requests(features: Any, slice_dim: Optional[int], group_out_type: str)
     f"ValueError for features: {features!r} with slice_dim={slice_dim!r}; give {{feature: dim}}, a list "
     "of features (or of groups) with slice_dim, or a list of (feature, dim)."
   )
+
+
+def join(
+  found: Sequence[tf.Tensor], requests: Sequence[SliceRequest], group_out_type: str, out_type: Optional[str]
+) -> Union[tf.Tensor, List[tf.Tensor]]:
+  """Joins the embeddings of the features of all groups, within groups and then over them."""
+  rest, groups = list(found), []
+  for request in requests:
+    group, rest = rest[: len(request.features)], rest[len(request.features) :]
+    groups.append(group[0] if len(group) == 1 else merge_embeddings(group, group_out_type))
+  return groups if out_type is None else merge_embeddings(groups, out_type)
 
 
 def merge_embeddings(embeddings: Sequence[tf.Tensor], out_type: str) -> tf.Tensor:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import ContextManager, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 from absl import logging
@@ -35,14 +36,28 @@ class RecordedLookups:
     outputs: the parts of each lookup, side by side, in order; each lookup once.
     trained: features that gradients were asked of.
     uncombined: why the model needs embeddings of single fids, if it does.
+    outside: why layouts would not hold all lookups, if so.
   """
 
   outputs: List[Tuple[Part, ...]] = dataclasses.field(default_factory=list)
   trained: List[str] = dataclasses.field(default_factory=list)
   uncombined: List[str] = dataclasses.field(default_factory=list)
+  outside: List[str] = dataclasses.field(default_factory=list)
+  _laid_out: bool = False
+
+  @contextlib.contextmanager
+  def laid_out(self) -> Iterator[None]:
+    """Lookups inside of the block are such that a layout can hold them."""
+    self._laid_out = True
+    try:
+      yield
+    finally:
+      self._laid_out = False
 
   def add_output(self, *parts: Part) -> None:
     """Records a lookup."""
+    if not self._laid_out:
+      self.outside.append(f"model_fn looks feature {parts[0][0]!r} up otherwise than by lookup_embedding_slice")
     if parts not in self.outputs:
       self.outputs.append(parts)
 
@@ -183,6 +198,9 @@ class DummyFeatureFactory(FeatureFactory):
     elif config.occurrence_threshold or config.expire_time != FeatureSlotConfig.expire_time:
       logging.warning("slot %r has no slot_id, so its occurrence_threshold and expire_time have no effect.", name)
     return FeatureSlot(table, config)
+
+  def laid_out(self) -> ContextManager[None]:
+    return self.lookups.laid_out()
 
   def lookup_concat(self, parts: Sequence[Tuple[FeatureColumn, FeatureSlice]]) -> tf.Tensor:
     self.lookups.add_output(*((column.feature_name, part.start, part.end) for column, part in parts))

@@ -9,8 +9,9 @@ embeddings of the feature's fids into one tensor per row.
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
-from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Callable, ContextManager, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 
@@ -331,6 +332,10 @@ class FeatureFactory(abc.ABC):
   def lookup_concat(self, parts: Sequence[Tuple[FeatureColumn, FeatureSlice]]) -> tf.Tensor:
     """Combined embeddings side by side: [B, sum of dims] of columns that are pooled."""
     return tf.concat([column.embedding_lookup(part) for column, part in parts], axis=1)
+
+  def laid_out(self) -> ContextManager[None]:
+    """Entered around lookups that a layout can hold; factories of dry runs take note of those outside."""
+    return contextlib.nullcontext()
 
   def gradient_targets(self, columns: Sequence[FeatureColumn], per_fid: bool = False) -> List[tf.Tensor]:
     """What a loss is differentiated by, to pass the gradients to `apply_gradients` and so to train `columns`.

@@ -13,6 +13,7 @@ from monolith.native_training._feature_slots import (
   FeatureFactory,
   FeatureSlot,
   FeatureSlotConfig,
+  Gradient,
 )
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 
@@ -80,6 +81,12 @@ class EmbeddingLayoutFactory(FeatureFactory):
       )
     return self.flattened_layout()
 
+  def gradient_norm(self, grads_and_vars: Sequence[Tuple[Gradient, tf.Tensor]]) -> tf.Tensor:
+    if "sharded" not in self._bundle:
+      return super().gradient_norm(grads_and_vars)
+    grads = self._filled(self._in_order(grads_and_vars))
+    return self._hash_table.layout_gradient_norm(grads, self._bundle["sharded"])
+
   def apply_gradients(
     self,
     grads_and_vars: Iterable[Tuple[Optional[tf.Tensor], tf.Tensor]],
@@ -89,24 +96,21 @@ class EmbeddingLayoutFactory(FeatureFactory):
   ) -> tf.Operation:
     """Updates the tables by gradients with respect to `flattened_layout`; of tensors without one it is 0.
 
+    The fids of a feature none of whose tensors has a gradient are not updated.
+
     Raises:
       ValueError: a gradient is with respect to something else, or the lookup left nothing for the way back.
     """
-    del scale
     if "embeddings" not in self._bundle or "sharded" not in self._bundle:
       raise ValueError(
         "EmbeddingLayoutFactory: auxiliary_bundle lacks embeddings and sharded; pass those of the lookup."
       )
-    tensors = self.flattened_layout()
-    numbers = {tensor.ref(): number for number, tensor in enumerate(tensors)}
-    grads: List[Optional[tf.Tensor]] = [None] * len(tensors)
-    for grad, v in grads_and_vars:
-      if v.ref() not in numbers:
-        raise ValueError(f"EmbeddingLayoutFactory: a gradient is with respect to {v.name}, which is no layout.")
-      grads[numbers[v.ref()]] = grad
-    filled = [tf.zeros_like(t) if g is None else tf.convert_to_tensor(g) for g, t in zip(grads, tensors, strict=True)]
+    grads = self._in_order(grads_and_vars)
+    given = [number for number, grad in enumerate(grads) if grad is not None]
+    if not isinstance(scale, (int, float)) or scale != 1:
+      grad_scale = scale if grad_scale is None else grad_scale * scale
     return self._hash_table.apply_layout_gradients(
-      filled,
+      self._filled(grads),
       self._bundle["embeddings"],
       self._bundle["sharded"],
       tf.compat.v1.train.get_or_create_global_step(),
@@ -114,4 +118,19 @@ class EmbeddingLayoutFactory(FeatureFactory):
       async_function_mgr=self._async_function_mgr,
       async_push=self._async_push,
       grad_scale=grad_scale,
+      features=self._hash_table.features_of_tensors(given),
     )
+
+  def _in_order(self, grads_and_vars: Iterable[Tuple[Any, tf.Tensor]]) -> List[Optional[tf.Tensor]]:
+    """Of every tensor of `flattened_layout` its gradient, or None."""
+    tensors = self.flattened_layout()
+    numbers = {tensor.ref(): number for number, tensor in enumerate(tensors)}
+    grads: List[Optional[tf.Tensor]] = [None] * len(tensors)
+    for grad, v in grads_and_vars:
+      if v.ref() not in numbers:
+        raise ValueError(f"EmbeddingLayoutFactory: a gradient is with respect to {v.name}, which is no layout.")
+      grads[numbers[v.ref()]] = None if grad is None else tf.convert_to_tensor(grad)
+    return grads
+
+  def _filled(self, grads: Sequence[Optional[tf.Tensor]]) -> List[tf.Tensor]:
+    return [tf.zeros_like(t) if g is None else g for g, t in zip(grads, self.flattened_layout(), strict=True)]

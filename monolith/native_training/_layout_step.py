@@ -110,8 +110,11 @@ class LayoutLookup:
 
   def __init__(self, tables: PartitionedHashTable, records: tf.Tensor):
     self._tables = tables
+    self._rows = records.shape[0] if records.shape.rank == 1 else None
     (ctx,) = _parser_of_graph()
     is_instance = ctx.parser_type == "instance"
+    if ctx.parser_type == "example_batch":
+      self._rows = None  # one record has all of them
     keep_v1 = is_instance and ctx.keeps_v1
     unknown = sorted(set(tables.feature_names) - set(ctx.v1_columns)) if keep_v1 else []
     if unknown:
@@ -140,6 +143,7 @@ class LayoutLookup:
     bundle = {"embeddings": embeddings, "sharded": self._sharded, "req_time": req_time}
     layouts = self._tables.to_layouts(embeddings, self._sharded)
     for tensor in self._tables.flatten_layout(layouts):
+      tensor.set_shape([self._rows, *tensor.shape[1:]])
       add_to_reduced(tensor)
     return EmbeddingLayoutFactory(self._tables, layouts, bundle, manager, async_push=postpush)
 

@@ -8,7 +8,20 @@ throw-away graph without a table, on what the real graph is going to give it.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+  Any,
+  Callable,
+  ContextManager,
+  Dict,
+  Iterable,
+  List,
+  Mapping,
+  NamedTuple,
+  Optional,
+  Sequence,
+  Tuple,
+  Union,
+)
 
 import tensorflow as tf
 
@@ -86,6 +99,9 @@ class _RecordingFactory(feature.FeatureFactory):
 
   def create_feature_slot(self, config: feature.FeatureSlotConfig) -> feature.FeatureSlot:
     return feature.FeatureSlot(self._table, config)
+
+  def laid_out(self) -> ContextManager[None]:
+    return self._lookups.laid_out()
 
   def lookup_concat(self, parts: Sequence[Tuple[feature.FeatureColumn, feature.FeatureSlice]]) -> tf.Tensor:
     named = [(column.feature_name, part.start, part.end) for column, part in parts]

@@ -54,8 +54,14 @@ class PackedFids:
     return tf.split(flat, num_floats, num=len(self._dims))
 
   def apply_gradients(
-    self, table: Any, message: tf.Tensor, flat: tf.Tensor, global_step: tf.Tensor, req_time: Optional[tf.Tensor]
+    self,
+    table: Any,
+    message: tf.Tensor,
+    flat: tf.Tensor,
+    global_step: tf.Tensor,
+    req_time: Optional[tf.Tensor],
+    fids_repeat: bool,
   ) -> tf.Operation:
     """One optimizer step for every distinct fid of a table, with the sum of its gradients. Meant for the server."""
     fids = as_ragged(message, self._num_tables)
-    return table.raw_apply_gradients(fids, flat, global_step, req_time=req_time, enable_dedup=True).as_op()
+    return table.raw_apply_gradients(fids, flat, global_step, req_time=req_time, enable_dedup=fids_repeat).as_op()

@@ -5,7 +5,21 @@ from __future__ import annotations
 
 import copy
 import functools
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+  AbstractSet,
+  Any,
+  Callable,
+  Dict,
+  Iterable,
+  List,
+  Mapping,
+  NamedTuple,
+  Optional,
+  Sequence,
+  Set,
+  Tuple,
+  Union,
+)
 
 import tensorflow as tf
 
@@ -15,6 +29,7 @@ from monolith.native_training._packed_fids import PackedFids
 from monolith.native_training.data import parsers
 from monolith.native_training.model_export import export_context
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
+from monolith.native_training.runtime.ops import gen_monolith_ops
 
 __all__ = ["PartitionedHashTable", "ShardingSparseFidsOpParams"]
 
@@ -129,6 +144,11 @@ class PartitionedHashTable:
     return max(self._params.num_ps, 1)
 
   @property
+  def _fids_repeat(self) -> bool:
+    """Whether a fid may come twice in a list: in several features of a table, or of one feature if they stay."""
+    return not self._params.unique() or len(self._params.feature_configs.feature_configs) > len(self._names)
+
+  @property
   def feature_names(self) -> List[str]:
     """The features whose fids are looked up, sorted."""
     return sorted(self._params.feature_configs.feature_configs)
@@ -210,6 +230,7 @@ class PartitionedHashTable:
     async_function_mgr: Optional[AsyncFunctionMgr] = None,
     async_push: bool = False,
     grad_scale: Union[None, float, tf.Tensor] = None,
+    features: Optional[AbstractSet[str]] = None,
   ) -> tf.Operation:
     """Takes gradients of all tensors of the layouts back into the tables.
 
@@ -220,12 +241,15 @@ class PartitionedHashTable:
       req_time: int64 seconds, a scalar or one a row, of which the latest counts.
       async_function_mgr, async_push: run the update with it, one step later.
       grad_scale: a factor of the gradients.
+      features: those whose fids are updated; all by default.
     """
     params = self._params
     grads = distribution_ops.fused_embedding_to_layout_grad(
       sharded.nfl_offset, sharded.feature_offset, sharded.fid_offset, sharded.batch_size, embeddings, None,
       layout_grads, "example", params.feature_configs, params.num_ps, layout_tensors_grad_scale=grad_scale,
     )  # fmt: skip
+    if features is not None and features != set(self.feature_names):
+      grads, sharded = self._of_features(features, grads, sharded)
     by_server: List[Any] = [list(grads[i :: self._num_shards]) for i in range(self._num_shards)]
     fids: Any = self._by_server(sharded.shards)
     update: Callable[..., tf.Operation] = self._update
@@ -242,6 +266,50 @@ class PartitionedHashTable:
       queue_name="postpush_queue",
     )
 
+  def _of_features(
+    self, features: AbstractSet[str], grads: Sequence[tf.Tensor], sharded: parsers.ShardedFids
+  ) -> Tuple[List[tf.Tensor], parsers.ShardedFids]:
+    """Gradients and fids of some features alone."""
+    kept_grads, kept_fids, num_floats = [], {}, []
+    lists: Any = sharded.shards
+    splits: Any = sharded.row_splits
+    configs = self._params.feature_configs.feature_configs
+    for number, (table, i) in enumerate((table, i) for table in self._names for i in range(self._num_shards)):
+      key = f"{table}:{i}"
+      rows, fids = self._rows(table, grads[number]), lists[key]
+      names = [name for name in self.feature_names if configs[name].table == table]
+      spans = [(splits[key][at], splits[key][at + 1]) for at, name in enumerate(names) if name in features]
+      kept_fids[key] = tf.concat([fids[:0], *(fids[begin:end] for begin, end in spans)], 0)
+      kept_grads.append(tf.concat([rows[:0], *(rows[begin:end] for begin, end in spans)], 0))
+      num_floats.append(tf.size(kept_grads[-1]))
+    return kept_grads, sharded._replace(shards=kept_fids, emb_size=tf.stack(num_floats))
+
+  def features_of_tensors(self, numbers: Iterable[int]) -> Set[str]:
+    """The features in some tensors of the layouts, by their numbers in `flatten_layout`."""
+    of_tensor: List[Set[str]] = []
+    out_configs = self._params.feature_configs.out_configs
+    for name in sorted(out_configs):
+      features = [part.feature_name for part in out_configs[name].slice_configs]
+      alone = out_configs[name].out_type == example_pb2.OutType.NONE
+      of_tensor.extend([{feature} for feature in features] if alone else [set(features)])
+    return set().union(*(of_tensor[number] for number in numbers))
+
+  def layout_gradient_norm(self, layout_grads: Sequence[tf.Tensor], sharded: parsers.ShardedFids) -> tf.Tensor:
+    """The norm of the gradients of all embeddings, of every occurrence of a fid by itself: a float32 scalar.
+
+    Args:
+      layout_grads: a gradient of each tensor, as `flatten_layout` orders them.
+      sharded: of the lookup.
+    """
+    return gen_monolith_ops.monolith_layout_gradient_norm(
+      sharded.fid_offset,
+      sharded.feature_offset,
+      sharded.nfl_offset,
+      sharded.batch_size,
+      list(layout_grads),
+      feature_cfgs=self._params.feature_configs.SerializeToString(),
+    )
+
   def _update(
     self,
     fids: Sequence[Sequence[tf.Tensor]],
@@ -254,8 +322,9 @@ class PartitionedHashTable:
       rows = [self._rows(name, grad) for name, grad in zip(self._names, grads[i], strict=True)]
       pairs = {name: pair for name, *pair in zip(self._names, fids[i], rows, strict=True)}
       with self._device(i):
-        # A fid may come in several features of a table.
-        updated = table.apply_gradients(pairs, global_step=global_step, req_time=req_time, enable_dedup=True)
+        updated = table.apply_gradients(
+          pairs, global_step=global_step, req_time=req_time, enable_dedup=self._fids_repeat
+        )
         ops.append(updated.as_op())
     return tf.group(*ops)
 
@@ -270,7 +339,8 @@ class PartitionedHashTable:
     ops = []
     for i, table in enumerate(self._tables):
       with self._device(i):
-        ops.append(packed.apply_gradients(table, messages[i], grads[i], global_step, req_time))
+        updated = packed.apply_gradients(table, messages[i], grads[i], global_step, req_time, self._fids_repeat)
+        ops.append(updated)
     return tf.group(*ops)
 
   def _rows(self, name: str, grads: tf.Tensor) -> tf.Tensor:

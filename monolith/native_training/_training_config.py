@@ -71,9 +71,10 @@ class CpuTrainingConfig:
   :param enable_variable_partition: spread large variables made by get_variable over the parameter servers.
   :param fuse_lookups: where the model allows it, look up and combine all embeddings by one op here and, with num_ps,
     one on each server: in training, evaluation, prediction and exports; the numbers are the same.
-  :param enable_fused_layout: leave fids in the records, shard them there, and look embeddings up by layout:
-    in training, evaluation, prediction and exports after a save. It needs lookup_embedding_slice without groups. With a
-    clip_norm, the norm is that of the layouts' gradients.
+  :param enable_fused_layout: leave fids in the records, shard them there, and look embeddings up by layout: in
+    training, evaluation, prediction and exports after a save. It needs lookups by lookup_embedding_slice alone. None
+    does so in training, evaluation and prediction where the model and the input allow it, and logs what it does; the
+    numbers are the same.
   :param only_feature_engineering: run the input pipeline only. Refused.
   :param enable_model_dump: record the model's graphs. Refused.
   :param profile_some_steps_from: first step of a profile of ten steps, counted in this run.
@@ -148,7 +149,7 @@ class CpuTrainingConfig:
   max_slow_start_wait_minute: int = 10
   enable_variable_partition: bool = True
   fuse_lookups: bool = True
-  enable_fused_layout: bool = False
+  enable_fused_layout: Optional[bool] = None
   only_feature_engineering: bool = False
   enable_model_dump: bool = False
   profile_some_steps_from: Optional[int] = None

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import tensorflow as tf
 from absl import logging
@@ -19,16 +19,24 @@ from monolith.native_training import (
   tf_estimator,
   variables,
 )
-from monolith.native_training._collect_pass import FeatureConfigs, collect_feature_configs
+from monolith.native_training._collect_pass import FeatureConfigs, collect_feature_configs, single_element
 from monolith.native_training._combined_step import CombinedFeatureFactory, combined_lookup, why_not_combined
 from monolith.native_training._control_hooks import ControlHooks
 from monolith.native_training._estimator_inputs import call_with_accepted, samples_in
 from monolith.native_training._exporting import create_export_listener
+from monolith.native_training._input_records import InputColumns, input_columns
+from monolith.native_training._layout_choice import (
+  InputChoice,
+  choice_of_graph,
+  iterator_name,
+  make_input,
+  why_not_layouts,
+  why_setting_forbids,
+)
 from monolith.native_training._layout_step import (
   LayoutLookup,
   create_partitioned_tables,
   has_records,
-  remember_parser,
   split_records,
 )
 from monolith.native_training._mode_pass import ModeLookups, record_lookups
@@ -43,7 +51,7 @@ from monolith.native_training._sparse_step import (
 )
 from monolith.native_training._training_config import CpuTrainingConfig, check_training_config
 from monolith.native_training.data import parsers
-from monolith.native_training.hooks import progress_hook, session_hooks
+from monolith.native_training.hooks import ckpt_hooks, progress_hook, session_hooks
 from monolith.native_training.model_export import export_context
 
 __all__ = ["CpuTraining", "get_req_time", "is_chief", "make_native_task_context"]
@@ -117,6 +125,8 @@ class CpuTraining:
       enable_variable_postpush=False,
     )
     self._task = task
+    if hasattr(task, "layout_dict"):
+      task.layout_dict = {}  # of this training alone
     with self._task_context():
       self._feature_configs = collect_feature_configs(task, config.hashtable_init_capacity)
       self.layouts = dict(getattr(task, "layout_dict", None) or {})
@@ -144,9 +154,10 @@ class CpuTraining:
     """The task's input function, with a prefetching dataset."""
 
     def input_fn(config: Any = None) -> Any:
-      with self._task_context(), parsers.ParserCtx(self._config.enable_fused_layout) as parser_ctx:
-        result = call_with_accepted(self._task.create_input_fn(mode), mode=mode, config=config)
-      remember_parser(parser_ctx)
+      def make() -> Any:
+        return call_with_accepted(self._task.create_input_fn(mode), mode=mode, config=config)
+
+      result = self._make_input(make, mode, getattr(config, "model_dir", None))
       if isinstance(result, tf.data.Dataset):
         result = result.prefetch(tf.data.AUTOTUNE)
       return result
@@ -160,12 +171,90 @@ class CpuTraining:
       return None
 
     def serving_input_receiver_fn() -> Any:
-      with self._task_context(), parsers.ParserCtx(self._config.enable_fused_layout) as parser_ctx:
-        receiver = receiver_fn()
-      remember_parser(parser_ctx)
-      return receiver
+      # Measured (benchmarks.serving.requests): parsed fids that one op looks up and combines make the sooner answer.
+      choice = InputChoice("requests are answered sooner without")
+      with self._task_context():
+        return make_input(receiver_fn, bool(self._config.enable_fused_layout), choice, None)
 
     return serving_input_receiver_fn
+
+  def _make_input(self, make: Callable[[], Any], mode: str, model_dir: Optional[str]) -> Any:
+    """What an input function gives in the default graph, parsed to fids or, for layouts, without."""
+    with self._task_context():
+      asked = bool(self._config.enable_fused_layout)
+      choice, columns = InputChoice(None), None
+      if not asked:
+        choice, columns = self._choose(make, mode, model_dir)
+      return make_input(make, asked, choice, columns)
+
+  def _choose(
+    self, make: Callable[[], Any], mode: str, model_dir: Optional[str]
+  ) -> Tuple[InputChoice, Optional[InputColumns]]:
+    """Whether layouts can be had where the settings leave it open."""
+    configs = self._feature_configs
+    reason = why_setting_forbids(self._config)
+    if reason is None and not configs.feature_to_table:
+      reason = "the model has no embeddings"
+    if reason is not None:
+      return InputChoice(reason), None
+    if mode == ModeKeys.TRAIN:
+      reason = why_not_layouts(configs, self.layouts, configs.columns)
+      if reason is None and ckpt_hooks.has_other_position(model_dir or "", self._config.index, iterator_name(True)):
+        # It has batches that were read ahead, with their fids.
+        reason = "the position of the input to go on from was saved with parsed fids"
+      return InputChoice(reason), configs.columns
+    return self._choose_by_dry_run(make, mode, model_dir)
+
+  def _choose_by_dry_run(
+    self, make: Callable[[], Any], mode: str, model_dir: Optional[str]
+  ) -> Tuple[InputChoice, Optional[InputColumns]]:
+    """Makes the input in a throw-away graph, and runs the model on what it would get."""
+    configs = self._feature_configs
+    graph = tf.Graph()
+    graph.dry_run = True
+    with graph.as_default(), parsers.ParserCtx(False):
+      try:
+        result = make()
+      except Exception as error:  # noqa: BLE001 (the user's code; the graph itself will say what is wrong with it)
+        return InputChoice(f"a dry run of the input failed ({error!r})"), None
+      columns = input_columns(result)
+      reason = columns.why_no_records(configs.feature_to_table)
+      if reason is not None:
+        return InputChoice(reason), None
+      features, labels = single_element(result)
+      split = split_features(features, configs)
+    rows = next(iter(split.fids.values())).shape[0]
+    found = self.lookups_of_mode(mode, model_dir, split.dense, labels, rows, True)
+    if found is None:
+      return InputChoice("a dry run of model_fn failed"), None
+    configs = dataclasses.replace(configs, lookups=found.lookups)
+    return InputChoice(why_not_layouts(configs, found.layouts, columns), found), columns
+
+  def lookups_of_mode(
+    self,
+    mode: str,
+    model_dir: Optional[str],
+    dense: Dict[str, Any],
+    labels: Any,
+    batch_size: Optional[int],
+    with_embeddings: bool,
+  ) -> Optional[ModeLookups]:
+    """What the model looks up in a mode; None where it does not run in a graph of placeholders."""
+
+    def call_model_fn(features: Mapping[str, Any], labels: Any) -> Any:
+      return run_model_fn(self._task, mode, model_dir, features, labels)
+
+    try:
+      return record_lookups(
+        self._task, call_model_fn, dense, labels, self._feature_configs, batch_size, with_embeddings
+      )
+    except Exception as error:  # noqa: BLE001 (the user's code; what is wrong with it, the graph itself will say)
+      logging.warning(
+        "A dry run of model_fn in mode %s failed, so embeddings are looked up as if nothing were known of it: %r",
+        mode,
+        error,
+      )
+      return None
 
   def create_model_fn(self) -> Callable[..., Any]:
     """The task's model function over tables; the untouched one when the model has no embeddings."""
@@ -177,6 +266,17 @@ class CpuTraining:
         return _ModelBuilder(self, self._task, mode, config).build(features, labels)
 
     return model_fn
+
+
+def run_model_fn(task: Any, mode: str, model_dir: Optional[str], features: Mapping[str, Any], labels: Any) -> Any:
+  """Calls a task's model function."""
+  return call_with_accepted(
+    task.create_model_fn(),
+    features=features,
+    labels=labels,
+    mode=mode,
+    config=tf_estimator.RunConfig(model_dir=model_dir),
+  )
 
 
 class _ModelBuilder:
@@ -196,6 +296,7 @@ class _ModelBuilder:
     self._task = task
     self._mode = mode
     self._model_dir = run_config.model_dir
+    self._records = False
     self._hooks: List[tf.compat.v1.train.SessionRunHook] = []
     # Looking ahead and pushing late exist to overlap training steps; elsewhere they would only be wrong.
     self._trains = mode == ModeKeys.TRAIN and not export_context.is_exporting()
@@ -206,7 +307,9 @@ class _ModelBuilder:
 
   def build(self, features: Any, labels: Any) -> tf_estimator.EstimatorSpec:
     """The spec of the whole graph."""
+    self._records = has_records(features)
     if self._by_layout(features):
+      logging.info("Embeddings come in layouts in mode %s.", self._mode)
       return self._build_by_layout(features, labels)
     split = split_features(features, self._feature_configs)
     filters = create_filters(self._config, self._feature_configs)
@@ -255,13 +358,8 @@ class _ModelBuilder:
     return spec if export_context.is_exporting() else self._with_hooks(spec, filters)
 
   def _by_layout(self, features: Any) -> bool:
-    """Whether embeddings come in layouts. Training insists; other graphs may have an input of parsed fids."""
-    if not self._config.enable_fused_layout:
-      return False
-    if self._updates_tables or has_records(features):
-      return True
-    logging.info("enable_fused_layout: the input of mode %s has no records, so parsed fids are looked up.", self._mode)
-    return False
+    """Whether embeddings come in layouts. Where they are asked for, training insists on records."""
+    return has_records(features) or bool(self._config.enable_fused_layout and self._updates_tables)
 
   @property
   def _updates_tables(self) -> bool:
@@ -275,21 +373,30 @@ class _ModelBuilder:
 
   def _combined_configs(self, split: SplitFeatures, labels: Any) -> Optional[FeatureConfigs]:
     """The tables, and the lookups of this mode, if one op can look up and combine all embeddings."""
-    if not (self._config.fuse_lookups and self._config.use_native_multi_hash_table):
+    configs, reason = self._lookups_to_combine(split, labels)
+    if reason is not None:
+      logging.info("Embeddings are looked up fid by fid in mode %s, since %s.", self._mode, reason)
       return None
-    # An exported graph that calls its servers has to keep to their signatures, which know no dealt fids.
-    if export_context.is_exporting_distributed():
-      return None
+    # Of several reasons against layouts that of the input is known; those of the model are the same as here.
+    because = choice_of_graph().reason or "the input leaves no records"
+    logging.info("One op combines embeddings in mode %s; they do not come in layouts, since %s.", self._mode, because)
+    return configs
+
+  def _lookups_to_combine(self, split: SplitFeatures, labels: Any) -> Tuple[FeatureConfigs, Optional[str]]:
+    """The tables, and the lookups of this mode; and why one op cannot combine them, if so."""
     configs = self._feature_configs
+    if not self._config.fuse_lookups:
+      return configs, "fuse_lookups is False"
+    if not self._config.use_native_multi_hash_table:
+      return configs, "use_native_multi_hash_table is False"
+    if export_context.is_exporting_distributed():
+      return configs, "the signatures of exported servers know no dealt fids"
     if not self._updates_tables:
       found = self._lookups_of_mode(split.dense, labels, next(iter(split.fids.values())).shape[0], True)
       if found is None:
-        return None
+        return configs, "a dry run of model_fn failed"
       configs = dataclasses.replace(configs, lookups=found.lookups)
-    reason = why_not_combined(configs)
-    if reason is not None:
-      logging.info("Embeddings are looked up fid by fid in mode %s, since %s.", self._mode, reason)
-    return configs if reason is None else None
+    return configs, why_not_combined(configs)
 
   def _layouts(self, dense: Dict[str, Any], labels: Any) -> Mapping[str, Any]:
     """{layout: how one lookup joins slices} in this mode."""
@@ -308,17 +415,10 @@ class _ModelBuilder:
     self, dense: Dict[str, Any], labels: Any, batch_size: Optional[int], with_embeddings: bool
   ) -> Optional[ModeLookups]:
     """What the model looks up in this mode; None where it does not run in a graph of placeholders."""
-    try:
-      return record_lookups(
-        self._task, self._run_model_fn, dense, labels, self._feature_configs, batch_size, with_embeddings
-      )
-    except Exception as error:  # noqa: BLE001 (the user's code; what is wrong with it, the graph itself will say)
-      logging.warning(
-        "A dry run of model_fn in mode %s failed, so embeddings are looked up as if nothing were known of it: %r",
-        self._mode,
-        error,
-      )
-      return None
+    found = choice_of_graph().found
+    if found is not None:
+      return found
+    return self._training.lookups_of_mode(self._mode, self._model_dir, dense, labels, batch_size, with_embeddings)
 
   def _call_model_fn(
     self, factory: feature.FeatureFactory, features: Dict[str, Any], labels: Any
@@ -331,19 +431,12 @@ class _ModelBuilder:
     ctx.async_function_mgr = self._async_function_mgr
     try:
       with _variable_scope(self._config), self._variable_creator_scope():
-        return tf_estimator.EstimatorSpec.from_any(self._run_model_fn(features, labels))
+        return tf_estimator.EstimatorSpec.from_any(
+          run_model_fn(self._task, self._mode, self._model_dir, features, labels)
+        )
     finally:
       # They belong to this graph; a later one must not find them.
       ctx.feature_factory, ctx.layout_factory, ctx.async_function_mgr = None, None, None
-
-  def _run_model_fn(self, features: Mapping[str, Any], labels: Any) -> Any:
-    return call_with_accepted(
-      self._task.create_model_fn(),
-      features=features,
-      labels=labels,
-      mode=self._mode,
-      config=tf_estimator.RunConfig(model_dir=self._model_dir),
-    )
 
   def _variable_creator_scope(self) -> Any:
     if not self._prefetches_variables:
@@ -364,7 +457,7 @@ class _ModelBuilder:
     if scaffold.saver is None:
       saver = _training_hooks.full_saver(self._config, self._model_dir, monitor)
       scaffold = tf.compat.v1.train.Scaffold(saver=saver, copy_from_scaffold=scaffold)
-    control = ControlHooks(self._config, self._task, self._model_dir)
+    control = ControlHooks(self._config, self._task, self._model_dir, iterator_name(self._records))
     saver_hook = _training_hooks.full_saver_hook(
       self._config,
       self._task,

@@ -76,7 +76,7 @@ class RunConfig:
   session_creation_timeout_secs: int = 7200
   max_retry_times: int = 6
   retry_wait_in_secs: int = 5
-  enable_fused_layout: bool = False
+  enable_fused_layout: Optional[bool] = None
   enable_model_dump: bool = False
   bzid: Optional[str] = None
   base_name: Optional[str] = None
@@ -277,7 +277,7 @@ class Estimator:
     batch_size: int = 64,
     name: Optional[str] = None,
     dense_only: bool = False,
-    enable_fused_layout: bool = False,
+    enable_fused_layout: Optional[bool] = None,
   ) -> Any:
     """Exports the newest checkpoint into `<model_dir>/<params.serving.export_dir_base>`.
 
@@ -287,6 +287,7 @@ class Estimator:
       dense_only: export the dense part only.
       enable_fused_layout: leave fids in the serialized records that serving_input_receiver_fn parses, shard them there,
         and look embeddings up by layout, whichever way the model was trained; signatures and predictions are the same.
+        None: as the runner's setting of that name says.
 
     Returns:
       What the exporter returns: the path, as bytes.
@@ -301,7 +302,8 @@ class Estimator:
     params = getattr(model, "p", model)
     params.name = name or "demo_export"
     params.train.per_replica_batch_size = batch_size
-    training = self._training(model, enable_fused_layout=enable_fused_layout).training
+    settings = {} if enable_fused_layout is None else {"enable_fused_layout": enable_fused_layout}
+    training = self._training(model, **settings).training
     receiver_fn = training.create_serving_input_receiver_fn()
     if receiver_fn is None:
       raise ValueError(f"{type(training.task).__name__} gives no serving_input_receiver_fn; exports need one.")

@@ -70,8 +70,7 @@ def apply_gradients_with_var_optimizer(
     global_step: incremented by 1 after everything else; the graph's global step by default.
     grads_and_vars_summary: write histograms and norms of gradients and variables.
     use_allreduce: not supported yet.
-    is_fused_layout: embeddings come in layouts. All of them are trained, also those of features without a column here,
-      and the norms are those of the layouts' gradients.
+    is_fused_layout: embeddings come in layouts. All of them are trained, also those of features without a column here.
     ue_gradient_check: of columns whose feature name contains one of ue_fc_names, or "uue", train only those fids whose
       embedding has a greater Euclidean norm than ue_euclidean_norm_threshold; gradients of the others become 0.
     ue_fc_names: such names; the norm is taken of the embeddings of the feature of that name, for "uue" alone of the

@@ -9,6 +9,7 @@ before, to record what it looks up in that mode. So it must be free of side effe
 from __future__ import annotations
 
 import abc
+import contextlib
 import copy
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -431,39 +432,30 @@ class MonolithModel(MonolithBaseModel):
     Raises:
       ValueError: an argument has another form.
     """
-    name = _embedding_slices.layout_name(slice_name, features)
+    name = _embedding_slices.layout_name(slice_name, features, out_type, _graph_attribute("__layout_names", dict))
     requests = _embedding_slices.parse_requests(features, slice_dim, group_out_type)
     if self.is_fused_layout():
-      if any(len(request.features) > 1 for request in requests):
-        raise ValueError(
-          f"group pool is not supported when fused_layout: slice {slice_name!r} joins groups of features; look the "
-          "features up one by one, or switch enable_fused_layout off."
-        )
-      return self.ctx.layout_factory.get_layout(name)
+      laid = self.ctx.layout_factory.get_layout(name)
+      return _embedding_slices.join(laid, requests, group_out_type, out_type) if isinstance(laid, list) else laid
     slice_args = (initializer, optimizer, compressor, learning_rate_fn)
-    groups = [
-      [self._slice_of(fc, slice_name, request.dim, *slice_args) for fc in request.features] for request in requests
+    parts = [
+      self._slice_of(fc, slice_name, request.dim, *slice_args) for request in requests for fc in request.features
     ]
-    result = self._join(groups, group_out_type, out_type)
-    joined = result if isinstance(result, list) else [result]
-    slice_list = [(fc.feature_name, fc_slice) for group in groups for fc, fc_slice in group]
-    self.add_layout(name, slice_list, out_type, [t.shape.as_list() for t in joined])
-    return result
-
-  def _join(
-    self, groups: List[List[_Part]], group_out_type: str, out_type: Optional[str]
-  ) -> Union[tf.Tensor, List[tf.Tensor]]:
-    """The embeddings of groups of slices, joined within groups and then over them."""
-    parts = [part for group in groups for part in group]
-    side_by_side = group_out_type == "concat" or len(parts) == len(groups)
     pooled = all(fc.combiner.max_seq_length == 0 for fc, _ in parts)
-    if out_type == "concat" and side_by_side and pooled and self.ctx.feature_factory is not None:
-      return self.ctx.feature_factory.lookup_concat(parts)
-    embeddings = []
-    for group in groups:
-      found = [fc.embedding_lookup(fc_slice) for fc, fc_slice in group]
-      embeddings.append(found[0] if len(found) == 1 else _embedding_slices.merge_embeddings(found, group_out_type))
-    return embeddings if out_type is None else _embedding_slices.merge_embeddings(embeddings, out_type)
+    grouped = len(parts) > len(requests)
+    factory = self.ctx.feature_factory
+    with contextlib.nullcontext() if factory is None else factory.laid_out():
+      if out_type == "concat" and pooled and (group_out_type == "concat" or not grouped) and factory is not None:
+        result = factory.lookup_concat(parts)
+      else:
+        found = [fc.embedding_lookup(fc_slice) for fc, fc_slice in parts]
+        result = _embedding_slices.join(found, requests, group_out_type, out_type)
+    joined = result if isinstance(result, list) else [result]
+    slice_list = [(fc.feature_name, fc_slice) for fc, fc_slice in parts]
+    # A layout joins neither groups nor positions: where those are asked for, it has the slices, which are joined later.
+    alone = grouped or not (pooled or out_type == "stack")
+    self.add_layout(name, slice_list, None if alone else out_type, [t.shape.as_list() for t in joined])
+    return result
 
   def share_slot(
     self,

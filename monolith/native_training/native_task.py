@@ -75,10 +75,8 @@ class NativeContext:
 
     Args:
       grads_and_vars: pairs (gradient, embedding).
-      scale: factor of the gradients; ignored with layouts.
+      scale: factor of the gradients.
     """
-    if self.layout_factory is not None:
-      return self.layout_factory.apply_gradients(grads_and_vars)
     return self._factory().apply_gradients(grads_and_vars, scale=scale)
 
   def add_async_function(

@@ -33,8 +33,6 @@ def _record(random):
 
 
 class _Model(native_model.MonolithModel):
-  group = False
-
   def input_fn(self, mode):
     random = np.random.default_rng(1)
     records = [_record(random) for _ in range(_BATCH * _STEPS)]
@@ -59,8 +57,6 @@ class _Model(native_model.MonolithModel):
     stacked = self.lookup_embedding_slice(pooled[:2], "deep", 4, *arguments, out_type="stack")
     (history,) = self.lookup_embedding_slice(["history"], "deep", 4, *arguments)
     bias = self.lookup_embedding_slice(pooled, "bias", 1, *arguments, out_type="add_n")
-    if self.group:
-      self.lookup_embedding_slice([pooled[:2], pooled[2:]], "deep", 4, *arguments)
     logits = (
       tf.reduce_sum(tf.sin(3 * deep), 1)
       + tf.reduce_sum(stacked[:, 0] * stacked[:, 1], 1)
@@ -151,13 +147,7 @@ def test_messages_between_worker_and_servers_do_not_grow_with_features(tmp_path)
   assert counts[0] == counts[1]
 
 
-def test_groups_and_parsed_batches_are_refused(tmp_path):
-  class Groups(_Model):
-    group = True
-
-  with pytest.raises(ValueError, match="group pool is not supported when fused_layout"):
-    _train(tmp_path / "a", Groups, enable_fused_layout=True)
-
+def test_parsed_batches_are_refused(tmp_path):
   class Parsed(_Model):
     def input_fn(self, mode):
       with parsers.ParserCtx():

@@ -450,8 +450,8 @@ class TestEmbeddingSlices:
     assert [t.shape.as_list() for t in pairs] == [[4, 1], [4, 2]]
     groups = model.lookup_embedding_slice([("a", "b"), ("c",)], "four", 2, group_out_type="concat")
     assert [t.shape.as_list() for t in groups] == [[4, 4], [4, 2]]
-    # The same features and slice name make one layout, whatever becomes of it.
-    assert len(model.layout_dict) == 4
+    # A layout for every way in which the slices of features are joined.
+    assert len(model.layout_dict) == 7
 
   def test_lookup_mistakes_are_named(self):
     model = _model()
@@ -490,12 +490,12 @@ def test_native_context_delegates():
     def create_feature_slot(self, config):
       return ("slot", config)
 
-    def apply_gradients(self, grads_and_vars):
-      return list(grads_and_vars)
+    def apply_gradients(self, grads_and_vars, scale):
+      return list(grads_and_vars), scale
 
   ctx = native_task.NativeContext(layout_factory=Layout())
   assert ctx.create_feature_slot("config") == ("slot", "config")
-  assert ctx.apply_embedding_gradients([(1, 2)], scale=3) == [(1, 2)]
+  assert ctx.apply_embedding_gradients([(1, 2)], scale=3) == ([(1, 2)], 3)
   with pytest.raises(ValueError, match="in the same time"):
     native_task.NativeContext(feature_factory=object(), layout_factory=object())
   with pytest.raises(ValueError, match="no feature factory"):

@@ -21,7 +21,7 @@ ModeKeys = tf_estimator.ModeKeys
 _BATCH, _STEPS, _KNOWN = 16, 6, 25
 # Fids are of slot 0, so that what the column of that slot says of occurrences counts for all of them.
 _FEATURES = ("fc_slot_0", "genres", "history", "shared", "user")
-_PLAIN, _FUSED, _LAYOUT = {"fuse_lookups": False}, {}, {"enable_fused_layout": True}
+_PLAIN, _FUSED, _LAYOUT = {"fuse_lookups": False}, {"enable_fused_layout": False}, {"enable_fused_layout": True}
 _OPS = {
   "plain": ("MonolithMultiHashTableLookupSlots", "MonolithFillWithOffsetMap"),
   "fused": ("MonolithMultiHashTableCombinedLookup", "MonolithCombineDealt"),
@@ -207,9 +207,9 @@ def _train(model_class, directory, **settings):
   return directory
 
 
-def _read(model_class, directory, path, num_ps=0):
-  """What evaluation and prediction give."""
-  config = CpuTrainingConfig(num_ps=num_ps, **_SETTINGS[path])
+def _read(model_class, directory, path, num_ps=0, settings=None):
+  """What evaluation and prediction give, by a path that `settings` ask for, or lead to."""
+  config = CpuTrainingConfig(num_ps=num_ps, **(_SETTINGS[path] if settings is None else settings))
   hooks = [_Tables(), _Tables()]
   with LocalTraining(_instantiate(model_class), config, str(directory)) as local:
     metrics = local.evaluate(hooks=hooks[:1])
@@ -299,6 +299,16 @@ def test_other_records_by_layout(trained, model_class):
   _check(_read(model_class, directory, "layout"), expected)
   # Labels and fids are those of the Examples.
   np.testing.assert_allclose(expected[1], trained[_Model][2], atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_class", [_Model, _OtherLookups, _Instances, _ExampleBatches])
+def test_all_kinds_of_records_get_layouts_unasked(tmp_path, trained, model_class):
+  directory, *expected = trained[model_class]
+  _check(_read(model_class, directory, "layout", settings={}), expected)
+  _train(model_class, tmp_path)
+  _, predictions = _read(model_class, tmp_path, "layout", settings={})
+  np.testing.assert_allclose(predictions, expected[1], rtol=0, atol=1e-5)
 
 
 class _Compensated(_Model):
@@ -503,7 +513,7 @@ def test_single_fids_are_there_for_the_mode_that_reads_them(trained):
     np.testing.assert_allclose(list(local.predict(hooks=[hook])), expected, rtol=0, atol=1e-6)
     np.testing.assert_allclose(local.evaluate(hooks=[other])["loss"], metrics["loss"], rtol=1e-6)
   hook.check("plain")
-  other.check("fused")
+  other.check("layout")
   with pytest.raises(KeyError, match="history"):
     _estimator(_Reading, directory).export_saved_model(enable_fused_layout=True)
 

@@ -28,6 +28,7 @@ __all__ = [
   "assign_ckpt_info",
   "disable_iterator_save_restore",
   "get_ckpt_info",
+  "has_other_position",
   "mark_input_ended",
 ]
 
@@ -137,13 +138,17 @@ class WorkerCkptHelper:
     model_dir: directory of the checkpoints.
     index: of this worker.
     needs_checkpoint: restore nothing where there is no checkpoint of the model that the input's position belongs to.
+    iterator_name: how saved iterators are called. A position holds elements that were read ahead, so inputs whose
+      elements are made otherwise have another name.
   """
 
-  def __init__(self, model_dir: str, index: int, needs_checkpoint: bool = False):
+  def __init__(self, model_dir: str, index: int, needs_checkpoint: bool = False, iterator_name: str = "iterator"):
+    self._iterator_name = iterator_name
+    self._index = index
     self._model_dir = model_dir
     self._needs_checkpoint = needs_checkpoint
     self._basename = f"input_worker_{index}.ckpt"
-    self._state_file = f"checkpoint_input_worker_{index}"
+    self._state_file = _state_file(index)
     self._saver: Optional[tf.compat.v1.train.Saver] = None
     _ckpt_info_variable(is_chief=index == 0)
 
@@ -171,7 +176,9 @@ class WorkerCkptHelper:
     setattr(graph, _USED_ATTRIBUTE, True)
     # Fail: a position of a data set that calls Python, say, would mean nothing in another process.
     saveables = [
-      iterator_ops._IteratorSaveable(iterator, f"iterator_{i}", tf.data.experimental.ExternalStatePolicy.FAIL)
+      iterator_ops._IteratorSaveable(
+        iterator, f"{self._iterator_name}_{i}", tf.data.experimental.ExternalStatePolicy.FAIL
+      )
       for i, iterator in enumerate(iterators)
     ]
     with tf.compat.v1.name_scope("save_iterators"):
@@ -215,7 +222,7 @@ class WorkerCkptHelper:
       Whether the input goes on from an earlier position.
     """
     self._build_unless_final()
-    path = None if self._saver is None else self._path_to_restore()
+    path = None if self._saver is None else _path_to_restore(self._model_dir, self._index, self._needs_checkpoint)
     if self._saver is None or path is None:
       return False
     try:
@@ -226,19 +233,32 @@ class WorkerCkptHelper:
       session.run(initializers)
       return False
 
-  def _path_to_restore(self) -> Optional[str]:
-    state = tf.train.get_checkpoint_state(self._model_dir, latest_filename=self._state_file)
-    if state is None:
-      return None
-    model = _checkpoint_files.checkpoint_to_restore(self._model_dir)
-    paths = [p for p in state.all_model_checkpoint_paths if tf.io.gfile.exists(p + ".index")]
-    if model is None and self._needs_checkpoint:
-      return None
-    if model is not None:
-      # An input state newer than the model belongs to a save that was never completed.
-      newest = _checkpoint_files.step_of_checkpoint(model)
-      paths = [p for p in paths if _checkpoint_files.step_of_checkpoint(p) <= newest]
-    return paths[-1] if paths else None
+
+def _state_file(index: int) -> str:
+  return f"checkpoint_input_worker_{index}"
+
+
+def _path_to_restore(model_dir: str, index: int, needs_checkpoint: bool) -> Optional[str]:
+  state = tf.train.get_checkpoint_state(model_dir, latest_filename=_state_file(index))
+  if state is None:
+    return None
+  model = _checkpoint_files.checkpoint_to_restore(model_dir)
+  paths = [p for p in state.all_model_checkpoint_paths if tf.io.gfile.exists(p + ".index")]
+  if model is None and needs_checkpoint:
+    return None
+  if model is not None:
+    # An input state newer than the model belongs to a save that was never completed.
+    newest = _checkpoint_files.step_of_checkpoint(model)
+    paths = [p for p in paths if _checkpoint_files.step_of_checkpoint(p) <= newest]
+  return paths[-1] if paths else None
+
+
+def has_other_position(model_dir: str, index: int, iterator_name: str) -> bool:
+  """Whether the input's position that a run would go on from was saved under another name of iterators."""
+  path = _path_to_restore(model_dir, index, needs_checkpoint=True)
+  if path is None:
+    return False
+  return not any(name.startswith(f"{iterator_name}_") for name, _ in tf.train.list_variables(path))
 
 
 class _IteratorRestorerHook(tf.compat.v1.train.SessionRunHook):

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <random>
 #include <string>
 
@@ -58,12 +59,18 @@ std::string Configs() {
   return configs;
 }
 
+// The order of the units must not matter.
+void Backwards(int64_t units, const std::function<void(int64_t)>& work) {
+  for (int64_t unit = units - 1; unit >= 0; --unit) work(unit);
+}
+
 class LayoutTest : public ::testing::Test {
  protected:
   LayoutTest() {
     const int64_t a[] = {2, 3, 2}, b[] = {4, 4, 5}, c[] = {7, 8, 9};
     const int64_t a_splits[] = {0, 2, 3}, b_splits[] = {0, 1, 3}, c_splits[] = {0, 3, 3};
-    sharded_ = ShardFids(config_, {{a, a_splits, 2, false}, {b, b_splits, 2, false}, {c, c_splits, 2, false}}, 2, true);
+    sharded_ = ShardFids(config_, {{a, a_splits, 2, false}, {b, b_splits, 2, false}, {c, c_splits, 2, false}}, 2, true,
+                         Backwards);
     for (const auto& list : embeddings_) inputs_.embeddings.emplace_back(list.data(), list.size());
     inputs_.fid_offset = sharded_.fid_offset;
     inputs_.feature_offset = sharded_.feature_offset;
@@ -116,6 +123,39 @@ TEST_F(LayoutTest, TensorsAndGradients) {
   EXPECT_THAT(gradients[1], ElementsAre(2, 2, 2, 1, 1, 1));
   EXPECT_THAT(gradients[2], ElementsAre(2, 2));
   EXPECT_THAT(gradients[3], ElementsAre(2, 2, 0, 0));
+}
+
+TEST_F(LayoutTest, RepeatedFidsAreListedAgainUnlessUnique) {
+  const int64_t a[] = {2, 3, 2}, none[] = {0, 0, 0}, a_splits[] = {0, 2, 3};
+  const FeatureFids empty{none, none, 2, false};
+  const ShardedFids sharded = ShardFids(config_, {{a, a_splits, 2, false}, empty, empty}, 1, false, Backwards);
+  EXPECT_THAT(sharded.fids, ElementsAre(ElementsAre(2, 3, 2), ElementsAre()));
+  EXPECT_THAT(sharded.fid_offset, ElementsAre(0, 3, 6));
+  EXPECT_THAT(sharded.row_splits, ElementsAre(ElementsAre(0, 3, 3), ElementsAre(0, 0)));
+}
+
+// By hand: each fid of a row has the gradients of all tensors that it went into, of a mean its share.
+TEST_F(LayoutTest, SquaresAreThoseOfEveryOccurrence) {
+  const std::vector<float> bias{1, 2, 3, 4}, seq{1, 2, 3, 4, 5, 6, 7, 8}, vec{1, 2, 3, 4};
+  const std::vector<const float*> gradients{bias.data(), seq.data(), vec.data()};
+  const auto squares = [&](int feature, int64_t first, int64_t last) {
+    return LayoutGradientSquares(config_, feature, inputs_, gradients, first, last);
+  };
+  EXPECT_DOUBLE_EQ(squares(0, 0, 2), 2 * (1 + 1 + 4) + (9 + 9 + 16));     // rows of 2 fids and of 1
+  EXPECT_DOUBLE_EQ(squares(1, 0, 2), (4 + 1 + 4) + (16 + 9 + 16) / 2.0);  // means of 1 and of 2
+  EXPECT_DOUBLE_EQ(squares(2, 0, 2), 1 + 4 + 9 + 16);                     // 3 fids, 2 positions; none
+  EXPECT_DOUBLE_EQ(squares(0, 1, 2), 9 + 9 + 16);
+}
+
+TEST_F(LayoutTest, SquaresOfColumnsInTwoTensorsAreThoseOfTheirSum) {
+  std::string configs = Configs();
+  PutEntry(&configs, 2, "zwei", Out(OutType::kStack, {{"b", 1, 3}, {"a", 0, 2}}));
+  const LayoutConfig config = ParseLayoutConfig(configs);
+  const std::vector<float> bias{1, 2, 3, 4}, seq(8), vec{1, 2, 3, 4}, zwei{0, 0, 5, 6, 0, 0, 7, 8};
+  const std::vector<const float*> gradients{bias.data(), seq.data(), vec.data(), zwei.data()};
+  // Columns of a: bias 0, vec 1 and 2, zwei 0 and 1.
+  EXPECT_DOUBLE_EQ(LayoutGradientSquares(config, 0, inputs_, gradients, 0, 2),
+                   2 * (6 * 6 + 7 * 7 + 2 * 2) + (10 * 10 + 11 * 11 + 4 * 4));
 }
 
 TEST_F(LayoutTest, OffsetsThatPointNowhereAreNamed) {
