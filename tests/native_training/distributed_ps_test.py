@@ -264,7 +264,8 @@ def test_rows_travel_as_halves():
     rows = table.lookup({"1": ids})["1"]
     assert rows.dtype == tf.float32
     whole = distributed_ps.DistributedMultiTypeHashTable(2, _one(), lambda i, _: table._tables[i])
-    sent = [op for op in tf.compat.v1.get_default_graph().get_operations() if op.type == "Cast" and "/job:ps" in op.device]
+    ops = tf.compat.v1.get_default_graph().get_operations()
+    sent = [op for op in ops if op.type == "Cast" and "/job:ps" in op.device]
     assert {op.outputs[0].dtype for op in sent} == {tf.float16} and len(sent) == 2
     with session() as sess:
       found, stored = sess.run([rows, whole.lookup({"1": ids})["1"]])
