@@ -43,7 +43,7 @@ class Rows {
   Rows(const Batch& batch, int dim) : Rows(batch.rows, batch.row_of, dim) {}
   const float* operator[](int64_t i) const { return row_of_ != nullptr ? row_of_[i] : rows_ + i * dim_; }
   void Prefetch(int64_t i) const {
-    PrefetchBytes(reinterpret_cast<const char*>((*this)[i]), sizeof(float) * dim_, false);
+    PrefetchBytes(reinterpret_cast<const char*>((*this)[i]), sizeof(float) * dim_);
   }
 
  private:
@@ -115,7 +115,7 @@ class EntryReader {
     const auto fetch_value = [&](int64_t i) {
       if (sightings[i].entry == FidIndex::kNoEntry) return;
       values[i] = storage_.slab().At(sightings[i].entry);
-      PrefetchBytes(values[i], value_bytes_, false);
+      PrefetchBytes(values[i], value_bytes_);
     };
     int64_t further[kBlock];
     int64_t num_further = 0;
@@ -317,7 +317,7 @@ class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
       const uint32_t number = cell.load(std::memory_order_relaxed);
       if (number == FidIndex::kNoEntry) continue;
       const EntrySlab::Entry entry = slab_.Find(number);
-      PrefetchBytes(entry.bytes, codec_.entry_bytes(), false);
+      PrefetchBytes(entry.bytes, codec_.entry_bytes());
       __builtin_prefetch(entry.stamp);
     }
   }
@@ -485,7 +485,7 @@ uint64_t ConcurrentTable::Evict(const ExpireConfig& expire) {
         const int64_t fid = bucket->fids[c].load(std::memory_order_relaxed);
         const uint32_t stamp = storage()->slab().StampAt(number)->load(std::memory_order_relaxed);
         if (!IsExpired(expire, fid, stamp, now)) continue;
-        Erase(&shard, {&array, array.HomeOf(HashFid(fid).home), bucket, number});
+        Erase(&shard, {array.HomeOf(HashFid(fid).home), bucket, number});
         ++evicted;
       }
     }
