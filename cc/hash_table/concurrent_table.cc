@@ -42,9 +42,7 @@ class Rows {
   Rows(const float* rows, const float* const* row_of, int dim) : rows_(rows), row_of_(row_of), dim_(dim) {}
   Rows(const Batch& batch, int dim) : Rows(batch.rows, batch.row_of, dim) {}
   const float* operator[](int64_t i) const { return row_of_ != nullptr ? row_of_[i] : rows_ + i * dim_; }
-  void Prefetch(int64_t i) const {
-    PrefetchBytes(reinterpret_cast<const char*>((*this)[i]), sizeof(float) * dim_);
-  }
+  void Prefetch(int64_t i) const { PrefetchBytes(reinterpret_cast<const char*>((*this)[i]), sizeof(float) * dim_); }
 
  private:
   const float* const rows_;

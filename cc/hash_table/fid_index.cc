@@ -90,7 +90,7 @@ class ArrayCopy {
 };
 
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-// A bucket in one register. What other threads may change of it meanwhile, which are bits of nothing, is not looked at.
+// A bucket in one register: nobody but the caller writes to it.
 MONOLITH_AVX512 void FindEachAvx512(Bucket* const* homes, const int64_t* fids, int n, uint32_t* entries) {
   constexpr int kFirstEntry = offsetof(Bucket, entries) / sizeof(uint32_t);
   for (int i = 0; i < n; ++i) {
