@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "cc/hash_table/prefetch.h"
+
 namespace monolith {
 
 // Biases, of one float, are as frequent as embeddings; common widths need no call.
@@ -26,6 +28,7 @@ inline void PrefetchFloats(const float* at, int64_t n) {
   constexpr int64_t kFloatsPerLine = 16, kMost = 8 * kFloatsPerLine;
   for (int64_t i = 0; i < n && i < kMost; i += kFloatsPerLine) __builtin_prefetch(at + i, kForWrite);
   __builtin_prefetch(at + (n < kMost ? n : kMost) - 1, kForWrite);
+  KeepPrefetches();
 }
 
 }  // namespace monolith

@@ -30,9 +30,7 @@ class Rows {
   Rows(const float* rows, const float* const* row_of, int dim) : rows_(rows), row_of_(row_of), dim_(dim) {}
   Rows(const Batch& batch, int dim) : Rows(batch.rows, batch.row_of, dim) {}
   const float* operator[](int64_t i) const { return row_of_ != nullptr ? row_of_[i] : rows_ + i * dim_; }
-  void Prefetch(int64_t i) const {
-    PrefetchBytes(reinterpret_cast<const char*>((*this)[i]), sizeof(float) * dim_, false);
-  }
+  void Prefetch(int64_t i) const { PrefetchBytes(reinterpret_cast<const char*>((*this)[i]), sizeof(float) * dim_); }
 
  private:
   const float* const rows_;
@@ -103,7 +101,7 @@ class EntryReader {
     const auto fetch_value = [&](int64_t i) {
       if (sightings[i].entry == FidIndex::kNoEntry) return;
       values[i] = storage_.slab().At(sightings[i].entry);
-      PrefetchBytes(values[i], value_bytes_, false);
+      PrefetchBytes(values[i], value_bytes_);
     };
     int64_t further[kBlock];
     int64_t num_further = 0;
@@ -244,7 +242,7 @@ class ConcurrentTable::LockedTable : public EmbeddingTable::Locked {
       const uint32_t number = cell.load(std::memory_order_relaxed);
       if (number == FidIndex::kNoEntry) continue;
       const EntrySlab::Entry entry = slab_.Find(number);
-      PrefetchBytes(entry.bytes, codec_.entry_bytes(), false);
+      PrefetchBytes(entry.bytes, codec_.entry_bytes());
       __builtin_prefetch(entry.stamp);
     }
   }
@@ -421,7 +419,7 @@ uint64_t ConcurrentTable::Evict(const ExpireConfig& expire) {
         const int64_t fid = bucket->fids[c].load(std::memory_order_relaxed);
         const uint32_t stamp = storage()->slab().StampAt(number)->load(std::memory_order_relaxed);
         if (!IsExpired(expire, fid, stamp, now)) continue;
-        Erase(&shard, {&array, array.HomeOf(HashFid(fid).home), bucket, number});
+        Erase(&shard, {array.HomeOf(HashFid(fid).home), bucket, number});
         ++evicted;
       }
     }

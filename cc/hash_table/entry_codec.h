@@ -34,8 +34,12 @@ class EntryCodec {
   // True if the floats of a saved entry are those of its bytes, bit for bit.
   virtual bool saves_floats_as_they_lie() const = 0;
 
-  // `value` is a private copy of the value bytes; `state` what follows them in the entry.
+  // `value` is the value bytes or a private copy of them; `state` what follows them in the entry.
   void Init(int64_t fid, char* value, char* state) const {
+    if (!first_values_vary_ && state == value + value_bytes_) {
+      std::memcpy(value, first_bytes_.data(), entry_bytes());
+      return;
+    }
     std::memcpy(state, first_bytes_.data() + value_bytes_, state_bytes_);
     if (first_values_vary_) {
       InitValues(fid, value);

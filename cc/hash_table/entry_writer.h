@@ -12,34 +12,16 @@
 
 #include "cc/hash_table/embedding_table.h"
 #include "cc/hash_table/entry_codec.h"
+#include "cc/hash_table/part_keys.h"
+#include "cc/hash_table/prefetch.h"
 #include "cc/hash_table/relaxed_memory.h"
 #include "cc/hash_table/table_storage.h"
 
 namespace monolith {
 
-// Distances of the prefetch pipeline, in keys: a home bucket is fetched kFar keys ahead of its use, an entry kNear. A key
-// that may lie beyond its home is looked for there kNext keys ahead.
-constexpr uint64_t kFar = 28;
-constexpr uint64_t kNear = 18;
-constexpr uint64_t kNext = 9;
-constexpr uint64_t kRing = 32;  // a power of two above kFar
-// Keys whose entries are changed together.
+// Keys that go through the stages of a write together, and whose entries are changed together.
 constexpr int kGroup = 16;
 static_assert(kGroup <= EntryCodec::kMostSteps, "a group takes its steps in one call");
-
-// Prefetches the cache lines of [at, at + bytes), up to where the hardware's own prefetcher has caught on.
-inline void PrefetchBytes(const char* at, size_t bytes, bool for_write) {
-  constexpr size_t kLine = 64, kMost = 1024;
-  const size_t size = std::min(bytes, kMost);
-  for (size_t b = 0; b < size; b += kLine) {
-    if (for_write) {
-      __builtin_prefetch(at + b, 1);
-    } else {
-      __builtin_prefetch(at + b, 0);
-    }
-  }
-  __builtin_prefetch(at + size - 1, 0);  // of one more line, unless the bytes begin where a line does
-}
 
 inline uint32_t ClampTime(int64_t seconds) {
   return static_cast<uint32_t>(std::clamp<int64_t>(seconds, 0, std::numeric_limits<uint32_t>::max()));
@@ -112,158 +94,174 @@ class EntryWriter {
   void WriteEach(const Batch& batch, uint32_t update_ts, AdmissionFilter* filter, Fetch fetch, Apply apply) {
     const int64_t piece = kWrittenTogether * batch.num_parts;
     for (int64_t begin = 0; begin < batch.n; begin += piece) {
-      const uint64_t shards = ListKeys(batch, begin, std::min(begin + piece, batch.n));
-      const ShardsHeld held(&storage_, shards);
+      const int64_t n = std::min(piece, batch.n - begin);
+      keys_.List(batch.fids, begin, begin + n, batch.part, batch.num_parts);
+      const ShardsHeld held(&storage_, keys_.shards());
       WriteKeys(batch, update_ts, filter, fetch, apply);
     }
   }
 
  private:
-  struct Key {
-    uint64_t hash;
-    int64_t fid;
-    int64_t position;  // in the batch
+  // Keys in one stage of the pipeline. Those whose turn it is become the group, from the front on.
+  struct Block {
+    Bucket* homes[kGroup];
+    uint32_t numbers[kGroup];  // of their entries; kNoEntry: absent
+    uint32_t further;          // one bit a key that perhaps lies not in its home, which others have passed
+    WrittenEntry entries[kGroup];
   };
-  // What was found of a key kFar, then kNear keys before its turn.
-  struct Ahead {
-    const FidIndex* index;
-    const FidIndex::Array* array;
-    Bucket* home;
-    uint32_t number;         // of its entry; kNoEntry: absent
-    bool lies_further;       // perhaps: not in its home, which others have passed
-    EntrySlab::Entry entry;  // if there is one
+  // The home buckets of a shard.
+  struct Homes {
+    Bucket* buckets;
+    uint64_t num;
+    const Bucket* end;  // of them and the spares
   };
-
-  // Lists in keys_ the fids of [begin, end) that belong to the batch's part, and returns the set of their shards: bit i
-  // for shard i.
-  uint64_t ListKeys(const Batch& batch, int64_t begin, int64_t end) {
-    if (end - begin > most_keys_) {
-      most_keys_ = end - begin;
-      keys_.reset(new Key[most_keys_]);
-    }
-    Key* next = keys_.get();
-    uint64_t hashes[kHashed];
-    const int part = batch.part, num_parts = batch.num_parts;
-    for (; begin < end; begin += kHashed) {
-      const int64_t n = std::min(kHashed, end - begin);
-      const int64_t* const fids = batch.fids + begin;
-      MixEach(fids, n, hashes);
-      for (int64_t i = 0; i < n; ++i) {
-        *next = {hashes[i], fids[i], begin + i};
-        next += PartOfHash(hashes[i], num_parts) == part;  // no branch: whose a fid is is no pattern to predict
-      }
-    }
-    num_keys_ = next - keys_.get();
-    uint64_t shards = 0;
-    for (const Key* key = keys_.get(); key != next; ++key) shards |= uint64_t{1} << HashedFidOf(key->hash).shard;
-    return shards;
-  }
-  static constexpr int64_t kHashed = 256;
 
   // Requires for the rest: the shards of keys_ are held.
 
+  // Each stage fetches what the next one touches.
   template <typename Fetch, typename Apply>
   void WriteKeys(const Batch& batch, uint32_t update_ts, AdmissionFilter* filter, Fetch& fetch, Apply& apply) {
-    Ahead ring[kRing];
-    const Key* const keys = keys_.get();
-    const auto n = static_cast<uint64_t>(num_keys_);
-    const auto fetch_home = [&](uint64_t i) { FetchHome(keys[i], &ring[i % kRing]); };
-    const auto find = [&](uint64_t i) {
-      Find(keys[i].fid, &ring[i % kRing]);
-      fetch(keys[i].position);
-    };
-    const auto follow = [&](uint64_t i) {
-      if (ring[i % kRing].lies_further) FindFurther(keys[i].fid, &ring[i % kRing]);
-    };
-    const auto write = [&](uint64_t i) { WriteKey(batch, keys[i], ring[i % kRing], update_ts, filter, apply); };
+    for (uint64_t left = keys_.shards(); left != 0; left &= left - 1) ReadHomes(__builtin_ctzll(left));
+    const int64_t blocks = (keys_.size() + kGroup - 1) / kGroup;
     try {
-      uint64_t i = 0;
-      for (uint64_t ahead = 0; ahead < std::min(kFar, n); ++ahead) fetch_home(ahead);
-      for (uint64_t ahead = 0; ahead < std::min(kNear, n); ++ahead) find(ahead);
-      for (uint64_t ahead = 0; ahead < std::min(kNext, n); ++ahead) follow(ahead);
-      for (; i + kFar < n; ++i) {
-        fetch_home(i + kFar);
-        find(i + kNear);
-        follow(i + kNext);
-        write(i);
-      }
-      for (; i < n; ++i) {
-        if (i + kNear < n) find(i + kNear);
-        if (i + kNext < n) follow(i + kNext);
-        write(i);
+      for (int64_t b = 0; b < blocks + kStages - 1; ++b) {
+        if (b < blocks) FetchHomes(b);
+        if (b >= 1 && b - 1 < blocks) FindEntries(b - 1, update_ts, fetch);
+        if (b >= 2 && b - 2 < blocks) FindFurther(b - 2);
+        if (b >= 3) WriteBlock(batch, b - 3, filter, apply);
       }
     } catch (...) {
       Finish(apply);
       throw;
     }
-    Finish(apply);
   }
 
-  void FetchHome(const Key& key, Ahead* ahead) {
-    const HashedFid hash = HashedFidOf(key.hash);
-    const FidIndex& index = storage_.shard(hash.shard).index;
-    const FidIndex::Array* const array = index.Current();
-    Bucket* const home = array->HomeOf(hash.home);
-    ahead->index = &index;
-    ahead->array = array;
-    ahead->home = home;
-    __builtin_prefetch(home, 1);
+  Block& BlockOf(int64_t b) { return blocks_[b % kStages]; }
+  // The home of a key that has come so far.
+  Bucket*& HomeOfKey(int64_t key) { return BlockOf(key / kGroup).homes[key % kGroup]; }
+  int SizeOf(int64_t b) const { return static_cast<int>(std::min<int64_t>(kGroup, keys_.size() - b * kGroup)); }
+
+  void ReadHomes(int shard) {
+    const FidIndex::Array& array = *storage_.shard(shard).index.Current();
+    homes_[shard] = {array.buckets, array.num_homes, array.end()};
+  }
+  Bucket* HomeOf(uint64_t hash) const {
+    const HashedFid hashed = HashedFidOf(hash);
+    const Homes& homes = homes_[hashed.shard];
+    return homes.buckets + static_cast<uint64_t>((static_cast<unsigned __int128>(hashed.home) * homes.num) >> 64);
   }
 
-  // Finds a key in the array that was current when its home was fetched, if it lies in its home: what has been added since
-  // is not seen.
-  void Find(int64_t fid, Ahead* ahead) {
-    Bucket* const home = ahead->home;
-    ahead->number = home->EntryOf(fid);
-    ahead->lies_further = FidIndex::MayLieFurther(*home, ahead->number);
-    if (ahead->number != FidIndex::kNoEntry) {
-      FetchEntry(ahead);
-    } else if (ahead->lies_further || home->EmptyCells() == 0) {
-      FidIndex::FetchNext(home);  // where it is, or will be put
+  void FetchHomes(int64_t b) {
+    Block& block = BlockOf(b);
+    const uint64_t* const hashes = keys_.hashes() + b * kGroup;
+    const int n = SizeOf(b);
+    for (int i = 0; i < n; ++i) {
+      block.homes[i] = HomeOf(hashes[i]);
+      __builtin_prefetch(block.homes[i], 1);
+    }
+    homed_ = b * kGroup + n;
+  }
+
+  // Finds the keys that lie in their homes: what the groups before theirs add is not seen.
+  template <typename Fetch>
+  void FindEntries(int64_t b, uint32_t update_ts, Fetch& fetch) {
+    Block& block = BlockOf(b);
+    const int n = SizeOf(b);
+    FidIndex::FindEachAtHome(block.homes, keys_.fids() + b * kGroup, n, block.numbers);
+    const int64_t* const positions = keys_.positions() + b * kGroup;
+    uint32_t further = 0;
+    for (int i = 0; i < n; ++i) {
+      WrittenEntry* const written = &block.entries[i];
+      written->position = positions[i];
+      written->update_ts = update_ts;
+      written->inserted = false;
+      if (block.numbers[i] != FidIndex::kNoEntry) {
+        FetchEntry(block.numbers[i], written);
+      } else {
+        const Bucket* const home = block.homes[i];
+        const bool lies_further = FidIndex::MayLieFurther(*home, FidIndex::kNoEntry);
+        further |= static_cast<uint32_t>(lies_further) << i;
+        if (lies_further || home->EmptyCells() == 0) FidIndex::FetchNext(home);  // where it is, or will be put
+      }
+      fetch(positions[i]);
+    }
+    block.further = further;
+  }
+
+  void FindFurther(int64_t b) {
+    Block& block = BlockOf(b);
+    for (uint32_t left = block.further; left != 0; left &= left - 1) {
+      const int i = __builtin_ctz(left);
+      block.numbers[i] = Locate(b * kGroup + i);
+      if (block.numbers[i] != FidIndex::kNoEntry) FetchEntry(block.numbers[i], &block.entries[i]);
     }
   }
 
-  void FindFurther(int64_t fid, Ahead* ahead) {
-    ahead->lies_further = false;
-    ahead->number = FidIndex::Locate(*ahead->array, ahead->home, fid).entry;
-    if (ahead->number != FidIndex::kNoEntry) FetchEntry(ahead);
+  uint32_t Locate(int64_t key) { return FidIndex::Locate(EndFor(key), HomeOfKey(key), keys_.fids()[key]).entry; }
+  // Where the buckets of a key's shard end.
+  const Bucket* EndFor(int64_t key) const { return homes_[HashedFidOf(keys_.hashes()[key]).shard].end; }
+
+  void FetchEntry(uint32_t number, WrittenEntry* written) {
+    const EntrySlab::Entry entry = slab_.Find(number);
+    PrefetchBytes(entry.bytes, entry_bytes_);
+    __builtin_prefetch(entry.stamp, 1);
+    SetEntry(entry, written);
   }
 
-  void FetchEntry(Ahead* ahead) {
-    const EntrySlab::Entry entry = slab_.Find(ahead->number);
-    ahead->entry = entry;
-    PrefetchBytes(entry.bytes, entry_bytes_, true);
-    __builtin_prefetch(entry.stamp, 1);
+  void SetEntry(const EntrySlab::Entry& entry, WrittenEntry* written) const {
+    written->value = entry.bytes;
+    written->state = entry.bytes + value_bytes_;
+    written->stamp = entry.stamp;
   }
 
   template <typename Apply>
-  void WriteKey(const Batch& batch, const Key& key, Ahead& ahead, uint32_t update_ts, AdmissionFilter* filter,
-                Apply& apply) {
-    // A key that was there some keys ago still is, in the same entry, and its home too if the array still is.
-    if (ahead.number == FidIndex::kNoEntry || ahead.array != ahead.index->Current()) {
-      FetchHome(key, &ahead);
-      FindFurther(key.fid, &ahead);
+  void WriteBlock(const Batch& batch, int64_t b, AdmissionFilter* filter, Apply& apply) {
+    Block& block = BlockOf(b);
+    group_ = block.entries;
+    group_homes_ = block.homes;
+    const int n = SizeOf(b);
+    for (int i = BeginPresent(block, n); i < n; ++i) {
+      WrittenEntry& entry = block.entries[i];
+      const int64_t key = b * kGroup + i;
+      // A key that was absent some keys ago may be there by now.
+      if (block.numbers[i] == FidIndex::kNoEntry) {
+        const uint32_t number = Locate(key);
+        if (number == FidIndex::kNoEntry) {
+          const int64_t seen = batch.occurrences == nullptr ? 1 : batch.occurrences[entry.position];
+          if (filter == nullptr || filter->Admit(keys_.fids()[key], seen)) Insert(key, &entry, apply);
+          continue;
+        }
+        SetEntry(slab_.Find(number), &entry);
+      }
+      Begin(block.homes[i], entry, apply);
     }
-    if (ahead.number != FidIndex::kNoEntry) {
-      if (group_size_ == kGroup || FidIndex::IsChanging(ahead.home)) Finish(apply);
-      Begin(ahead.home, ahead.entry, key.position, false, update_ts);
-    } else if (filter == nullptr ||
-               filter->Admit(key.fid, batch.occurrences == nullptr ? 1 : batch.occurrences[key.position])) {
-      Insert(key, update_ts, apply);
-    }
+    Finish(apply);
   }
 
-  // Adds an entry to the group. Requires: its home is in no change.
-  void Begin(Bucket* home, const EntrySlab::Entry& entry, int64_t position, bool inserted, uint32_t update_ts) {
-    char* value = entry.bytes;
-    if (!kWriteInPlace) {
-      value = reinterpret_cast<char*>(scratch_.data() + group_size_ * scratch_words_);
-      LoadAtomically(value, entry.bytes, value_bytes_);
-      bytes_[group_size_] = entry.bytes;
+  // Makes a group of the block's first keys: as many as are present and have homes of their own. Returns how many.
+  int BeginPresent(const Block& block, int n) {
+    if (!kWriteInPlace) return 0;
+    int i = 0;
+    for (; i < n && block.numbers[i] != FidIndex::kNoEntry && !FidIndex::IsChanging(block.homes[i]); ++i) {
+      FidIndex::BeginChange(block.homes[i]);
     }
+    return group_size_ = i;
+  }
+
+  // Adds an entry to the group, which it stands behind in the block.
+  template <typename Apply>
+  void Begin(Bucket* home, const WrittenEntry& entry, Apply& apply) {
+    if (FidIndex::IsChanging(home)) Finish(apply);
     FidIndex::BeginChange(home);
-    homes_[group_size_] = home;
-    group_[group_size_] = {position, value, entry.bytes + value_bytes_, entry.stamp, update_ts, inserted};
+    WrittenEntry* const last = group_ + group_size_;
+    group_homes_[group_size_] = home;
+    if (last != &entry) *last = entry;
+    if (!kWriteInPlace) {
+      char* const copy = reinterpret_cast<char*>(scratch_.data() + group_size_ * scratch_words_);
+      LoadAtomically(copy, entry.value, value_bytes_);
+      bytes_[group_size_] = entry.value;
+      last->value = copy;
+    }
     ++group_size_;
   }
 
@@ -285,36 +283,42 @@ class EntryWriter {
   struct GroupEnd {
     EntryWriter* writer;
     ~GroupEnd() {
-      for (int i = 0; i < writer->group_size_; ++i) {
+      const int n = writer->group_size_;
+      for (int i = 0; i < n; ++i) {
         if (!kWriteInPlace) StoreAtomically(writer->bytes_[i], writer->group_[i].value, writer->value_bytes_);
-        FidIndex::EndChange(writer->homes_[i]);
+        FidIndex::EndChange(writer->group_homes_[i]);
       }
+      writer->group_ += n;
+      writer->group_homes_ += n;
       writer->group_size_ = 0;
     }
   };
 
   // Adds a key that is absent to its shard, and its entry to the group.
   template <typename Apply>
-  void Insert(const Key& key, uint32_t update_ts, Apply& apply) {
-    TableStorage::Shard* const shard = &storage_.shard(HashedFidOf(key.hash).shard);
+  void Insert(int64_t key, WrittenEntry* entry, Apply& apply) {
+    const int shard_number = HashedFidOf(keys_.hashes()[key]).shard;
+    TableStorage::Shard* const shard = &storage_.shard(shard_number);
     const uint64_t num_keys = shard->num_keys.load(std::memory_order_relaxed) + 1;
-    FidIndex& index = shard->index;
     const auto grow = [&] {
       Finish(apply);
-      index.Grow();
+      Grow(shard_number, key);
     };
-    if (index.IsFull(num_keys)) grow();
-    if (shard->free.empty() && run_.IsEmpty()) Finish(apply);  // memory may take its time to come
-    const uint32_t number = Allocate(shard);
-    int64_t walked = 0;
-    try {
-      while ((walked = PutInGroup(&index, key, number, update_ts, apply)) == 0) grow();
-    } catch (...) {
-      shard->free.push_back(number);
-      throw;
-    }
+    if (shard->index.IsFull(num_keys)) grow();
+    Bucket* room;
+    while ((room = FidIndex::RoomFrom(HomeOfKey(key), EndFor(key))) == nullptr) grow();
+    // Memory may take its time to come.
+    if (FidIndex::IsChanging(HomeOfKey(key)) || (shard->free.empty() && run_.IsEmpty())) Finish(apply);
+    PutInGroup(key, room, Allocate(shard), entry, apply);
     shard->num_keys.store(num_keys, std::memory_order_relaxed);
-    if (index.IsCrowded(walked, num_keys)) grow();
+    if (shard->index.IsCrowded(room - HomeOfKey(key), num_keys)) grow();
+  }
+
+  // Grows a shard. The keys that have come, from `key` on, get their new homes; their entries are where they were.
+  void Grow(int shard, int64_t key) {
+    storage_.shard(shard).index.Grow();
+    ReadHomes(shard);
+    for (; key < homed_; ++key) HomeOfKey(key) = HomeOf(keys_.hashes()[key]);
   }
 
   uint32_t Allocate(TableStorage::Shard* shard) {
@@ -326,29 +330,28 @@ class EntryWriter {
       return number;
     }
     if (const uint32_t later = run_.Ahead(kGroup)) {
-      PrefetchBytes(slab_.At(later), entry_bytes_, true);
+      const EntrySlab::Entry entry = slab_.Find(later);
+      PrefetchBytes(entry.bytes, entry_bytes_);
+      __builtin_prefetch(entry.stamp);
     }
     return run_.Allocate(&slab_);
   }
 
-  // Returns how far from its home the key's cell is, or 0 if there is none.
+  // Requires: the key's home is in no change.
   template <typename Apply>
-  int64_t PutInGroup(FidIndex* index, const Key& key, uint32_t number, uint32_t update_ts, Apply& apply) {
-    Bucket* const home = index->HomeOf(HashedFidOf(key.hash).home);
-    if (group_size_ == kGroup || FidIndex::IsChanging(home)) Finish(apply);
-    const EntrySlab::Entry entry = slab_.Find(number);
-    if (initialise_ && kWriteInPlace) codec_.Init(key.fid, entry.bytes, entry.bytes + value_bytes_);
-    Begin(home, entry, key.position, true, update_ts);
-    const int64_t walked = index->Put(key.fid, home, number);
-    if (walked == 0) {
-      --group_size_;
-      FidIndex::EndChange(home);
-      return 0;
-    }
+  void PutInGroup(int64_t key, Bucket* room, uint32_t number, WrittenEntry* entry, Apply& apply) {
+    const int64_t fid = keys_.fids()[key];
+    SetEntry(slab_.Find(number), entry);
+    entry->inserted = true;
+    if (initialise_ && kWriteInPlace) codec_.Init(fid, entry->value, entry->state);
+    Bucket* const home = HomeOfKey(key);
+    Begin(home, *entry, apply);
+    FidIndex::Put(fid, home, room, number);
     const WrittenEntry& written = group_[group_size_ - 1];
-    if (initialise_ && !kWriteInPlace) codec_.Init(key.fid, written.value, written.state);
-    return walked;
+    if (initialise_ && !kWriteInPlace) codec_.Init(fid, written.value, written.state);
   }
+
+  static constexpr int kStages = 4;
 
   const EntryCodec& codec_;
   TableStorage& storage_;
@@ -356,12 +359,14 @@ class EntryWriter {
   const size_t entry_bytes_, value_bytes_;
   const bool initialise_;
   EntryRun run_;
-  std::unique_ptr<Key[]> keys_;
-  int64_t most_keys_ = 0, num_keys_ = 0;
-  // The group: entries, and where each is.
+  PartKeys keys_;
+  Block blocks_[kStages];
+  int64_t homed_ = 0;  // keys whose homes the blocks have
+  Homes homes_[kNumIndexShards];
+  // The group: entries, and their homes, in the block that is being written.
   int group_size_ = 0;
-  WrittenEntry group_[kGroup];
-  Bucket* homes_[kGroup];
+  WrittenEntry* group_ = nullptr;
+  Bucket** group_homes_ = nullptr;
   char* bytes_[kGroup];  // where entries are not changed in place
   const size_t scratch_words_;
   std::vector<uint64_t> scratch_;  // private copies of the group's value bytes, where entries are not changed in place

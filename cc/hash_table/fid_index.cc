@@ -3,14 +3,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <thread>
 
+#include "cc/hash_table/cpu_features.h"
 #include "cc/hash_table/hashing.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace monolith {
 namespace {
 
-constexpr uint32_t kOverflowMax = 255;
 constexpr double kGrowth = 1.4;
 constexpr double kMaxLoad = 0.8;
 constexpr double kFirstHomes = 2;
@@ -23,15 +28,6 @@ void Pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
-}
-
-// Adds `change` to the overflow of the buckets from `home` up to `end`.
-void AddOverflow(Bucket* home, const Bucket* end, int change) {
-  for (Bucket* bucket = home; bucket != end; ++bucket) {
-    const uint32_t control = bucket->control.load(std::memory_order_relaxed);
-    if (control / Bucket::kOverflowUnit == kOverflowMax) continue;  // sticky: how many passed is no longer known
-    bucket->control.store(control + change * Bucket::kOverflowUnit, std::memory_order_relaxed);
-  }
 }
 
 // Copies every key; returns false when one found no cell. `to` is fresh and nobody else's yet. Both arrays are walked
@@ -82,7 +78,7 @@ class ArrayCopy {
       bucket->control.store(control + Bucket::kVersionUnit, std::memory_order_relaxed);
       bucket->fids[full].store(key.fid, std::memory_order_relaxed);
       bucket->entries[full].store(key.entry, std::memory_order_relaxed);
-      AddOverflow(key.home, bucket, 1);
+      Bucket::AddOverflow(key.home, bucket, 1);
       return true;
     }
     return false;
@@ -93,7 +89,30 @@ class ArrayCopy {
   Key keys_[kTogether * kCellsPerBucket + 1];  // the last is written to, never read
 };
 
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+// A bucket in one register: nobody but the caller writes to it.
+MONOLITH_AVX512 void FindEachAvx512(Bucket* const* homes, const int64_t* fids, int n, uint32_t* entries) {
+  constexpr int kFirstEntry = offsetof(Bucket, entries) / sizeof(uint32_t);
+  for (int i = 0; i < n; ++i) {
+    const __m512i bucket = _mm512_load_si512(homes[i]);
+    const uint32_t same = _mm512_cmpeq_epi64_mask(bucket, _mm512_set1_epi64(fids[i]));
+    const uint32_t full = _mm512_test_epi32_mask(bucket, bucket) >> kFirstEntry;
+    const uint32_t cell = same & full & ((1u << kCellsPerBucket) - 1);
+    const auto* const numbers = homes[i]->entries;
+    const uint32_t number = numbers[__builtin_ctz(cell | 1u << kCellsPerBucket) % 8].load(std::memory_order_relaxed);
+    entries[i] = cell == 0 ? FidIndex::kNoEntry : number;
+  }
+}
+#endif
+
 }  // namespace
+
+void FidIndex::FindEachAtHome(Bucket* const* homes, const int64_t* fids, int n, uint32_t* entries) {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+  if (CurrentSimdLevel() >= SimdLevel::kAvx512) return FindEachAvx512(homes, fids, n, entries);
+#endif
+  for (int i = 0; i < n; ++i) entries[i] = homes[i]->EntryOf(fids[i]);
+}
 
 FidIndex::Array::Array(uint64_t homes, uint64_t spares)
     : num_homes(homes),
@@ -134,28 +153,18 @@ uint32_t FidIndex::AwaitChange(const Bucket& home) {
   }
 }
 
-int64_t FidIndex::Put(const Array& array, int64_t fid, Bucket* home, uint32_t entry) {
-  for (Bucket* bucket = home; bucket != array.end(); ++bucket) {
-    const uint32_t empty = bucket->EmptyCells();
-    if (empty == 0) continue;
-    const int cell = __builtin_ctz(empty);
-    AddOverflow(home, bucket, 1);
-    bucket->fids[cell].store(fid, std::memory_order_relaxed);
-    bucket->entries[cell].store(entry, std::memory_order_release);
-    return bucket - home + 1;
-  }
-  return 0;
-}
-
 bool FidIndex::IsCrowded(int64_t walked, uint64_t num_keys) const {
-  return walked > kCrowd && Current()->num_homes < kMostHomesPerKey * num_keys;
+  return walked >= kCrowd && Current()->num_homes < kMostHomesPerKey * num_keys;
 }
 
 void FidIndex::Insert(int64_t fid, uint64_t hash, uint32_t entry, uint64_t num_keys, bool* inserted) {
-  int64_t walked = 0;
-  while ((walked = Put(fid, HomeOf(hash), entry)) == 0) Grow();
+  const auto room = [&] { return RoomFrom(HomeOf(hash), Current()->end()); };
+  Bucket* bucket = nullptr;
+  while ((bucket = room()) == nullptr) Grow();
+  Bucket* const home = HomeOf(hash);
+  Put(fid, home, bucket, entry);
   *inserted = true;
-  if (IsFull(num_keys) || IsCrowded(walked, num_keys)) Grow();
+  if (IsFull(num_keys) || IsCrowded(bucket - home, num_keys)) Grow();
 }
 
 void FidIndex::Erase(const Place& place) {
@@ -163,7 +172,7 @@ void FidIndex::Erase(const Place& place) {
     const Change change(place.home);
     place.bucket->entries[place.bucket->CellOf(place.entry)].store(kNoEntry, std::memory_order_release);
   }
-  AddOverflow(place.home, place.bucket, -1);
+  Bucket::AddOverflow(place.home, place.bucket, -1);
 }
 
 void FidIndex::Rebuild(uint64_t homes) {

@@ -46,6 +46,7 @@
 #include "cc/hash_table/epoch.h"
 #include "cc/hash_table/hashing.h"
 #include "cc/hash_table/memory.h"
+#include "cc/hash_table/prefetch.h"
 
 namespace monolith {
 
@@ -72,6 +73,7 @@ struct alignas(64) Bucket {
   static constexpr uint32_t kVersionUnit = 1u << 1;
   static constexpr uint32_t kVersionMask = (1u << 24) - 1;  // the changing bit included
   static constexpr uint32_t kOverflowUnit = 1u << 24;
+  static constexpr uint32_t kOverflowMax = 255;
 
   std::atomic<int64_t> fids[kCellsPerBucket];
   std::atomic<uint32_t> entries[kCellsPerBucket];
@@ -100,6 +102,15 @@ struct alignas(64) Bucket {
       cells |= static_cast<uint32_t>(entries[c].load(std::memory_order_relaxed) == 0) << c;
     }
     return cells;
+  }
+
+  // Adds `change` to the overflow of the buckets from `home` up to `end`. Requires: the caller is the writer.
+  static void AddOverflow(Bucket* home, const Bucket* end, int change) {
+    for (Bucket* bucket = home; bucket != end; ++bucket) {
+      const uint32_t control = bucket->control.load(std::memory_order_relaxed);
+      if (control / kOverflowUnit == kOverflowMax) continue;  // sticky: how many passed is no longer known
+      bucket->control.store(control + change * kOverflowUnit, std::memory_order_relaxed);
+    }
   }
 
   // The cell that holds `entry`. Requires: one does, and the caller is the writer.
@@ -132,7 +143,6 @@ class FidIndex {
 
   // Where a key was found; what it says may have changed since, unless the caller is the writer.
   struct Place {
-    const Array* array;
     Bucket* home;
     Bucket* bucket;  // that holds the key
     uint32_t entry;  // kNoEntry: absent
@@ -165,14 +175,15 @@ class FidIndex {
   // Sequentially consistent, as epochs ask: either the retiring writer sees this reader, or the reader the new array.
   const Array* Current() const { return array_.load(std::memory_order_seq_cst); }
 
-  static Place Locate(const Array& array, Bucket* home, int64_t fid) {
-    const Bucket* const end = array.end();
+  static Place Locate(const Array& array, Bucket* home, int64_t fid) { return Locate(array.end(), home, fid); }
+  // The same, with the end of the array.
+  static Place Locate(const Bucket* end, Bucket* home, int64_t fid) {
     for (Bucket* bucket = home; bucket != end; ++bucket) {
       const uint32_t entry = bucket->EntryOf(fid);
-      if (entry != kNoEntry) return {&array, home, bucket, entry};
+      if (entry != kNoEntry) return {home, bucket, entry};
       if (!bucket->passed()) break;
     }
-    return {&array, home, home, kNoEntry};
+    return {home, home, kNoEntry};
   }
 
   // Looks a key up. Waits while its home's writer is inside a change.
@@ -191,9 +202,12 @@ class FidIndex {
     if (control & Bucket::kChangingBit) control = AwaitChange(*home);
     return {&array, home, control, home->EntryOf(fid)};
   }
+  // Without a view to confirm, for the writer: the entries of `n` keys that lie in their homes, kNoEntry for the others.
+  static void FindEachAtHome(Bucket* const* homes, const int64_t* fids, int n, uint32_t* entries);
   static bool MayLieFurther(const Bucket& home, uint32_t found) { return found == kNoEntry && home.passed(); }
   static void FetchNext(const Bucket* bucket) {
     for (int further = 1; further <= kFetched; ++further) __builtin_prefetch(bucket + further);
+    KeepPrefetches();
   }
 
   // For the writer. Requires for all of these: the caller holds the shard's mutex, and `hash` is HashFid(fid).home.
@@ -207,7 +221,7 @@ class FidIndex {
   }
   static void EndChange(Bucket* home) {
     const uint32_t control = home->control.load(std::memory_order_relaxed);
-    const uint32_t version = ((control & ~Bucket::kChangingBit) + Bucket::kVersionUnit) & Bucket::kVersionMask;
+    const uint32_t version = (control + Bucket::kChangingBit) & Bucket::kVersionMask;  // the bit, which is set, carries
     home->control.store((control & ~Bucket::kVersionMask) | version, std::memory_order_release);
   }
   static bool IsChanging(const Bucket* home) {
@@ -235,10 +249,21 @@ class FidIndex {
   }
   Bucket* HomeOf(uint64_t hash) const { return Current()->HomeOf(hash); }
 
-  // Adds a key that is absent, and does not grow. Returns how many buckets from its home on were looked at, 0 if none of
-  // them has an empty cell: then nothing has changed, and Grow makes room.
-  int64_t Put(int64_t fid, Bucket* home, uint32_t entry) { return Put(*Current(), fid, home, entry); }
-  // True if it is time to grow: with `num_keys` keys, or after Put walked so far.
+  // The first bucket with an empty cell, from `home` on; null if there is none.
+  static Bucket* RoomFrom(Bucket* home, const Bucket* end) {
+    for (Bucket* bucket = home; bucket != end; ++bucket) {
+      if (bucket->EmptyCells() != 0) return bucket;
+    }
+    return nullptr;
+  }
+  // Adds a key that is absent to the bucket that RoomFrom gave.
+  static void Put(int64_t fid, Bucket* home, Bucket* room, uint32_t entry) {
+    const int cell = __builtin_ctz(room->EmptyCells());
+    if (room != home) Bucket::AddOverflow(home, room, 1);
+    room->fids[cell].store(fid, std::memory_order_relaxed);
+    room->entries[cell].store(entry, std::memory_order_release);
+  }
+  // True if it is time to grow: with `num_keys` keys, or after a key was put so many buckets from its home.
   bool IsFull(uint64_t num_keys) const { return num_keys > grow_at_; }
   bool IsCrowded(int64_t walked, uint64_t num_keys) const;
   // When memory runs out, throws std::bad_alloc and leaves the array as it is. Requires: no key is being changed.
@@ -261,7 +286,6 @@ class FidIndex {
   static constexpr int kFetched = 3;
 
   static uint32_t AwaitChange(const Bucket& home);
-  static int64_t Put(const Array& array, int64_t fid, Bucket* home, uint32_t entry);
   // Replaces the array by one of at least `homes` homes. When memory runs out, throws std::bad_alloc and leaves the old
   // array in use.
   void Rebuild(uint64_t homes);

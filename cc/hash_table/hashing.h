@@ -5,20 +5,24 @@
 
 #include <cstdint>
 
+#include "cc/hash_table/cpu_features.h"
+
 namespace monolith {
 
-// Murmur3's 64-bit finaliser (Appleby): a bijection, so distinct fids never share a full hash.
-inline uint64_t Mix64(uint64_t x) {
+// Murmur3's 64-bit finaliser (Appleby): a bijection, so distinct fids never share a full hash. Of a number in place, or of
+// every number in a vector.
+template <typename Word>
+MONOLITH_INLINE void MixInPlace(Word& x) {
   x ^= x >> 33;
   x *= 0xff51afd7ed558ccdULL;
   x ^= x >> 33;
   x *= 0xc4ceb9fe1a85ec53ULL;
   x ^= x >> 33;
+}
+inline uint64_t Mix64(uint64_t x) {
+  MixInPlace(x);
   return x;
 }
-
-// hashes[i] = Mix64(fids[i]), eight at a time where the processor multiplies 64-bit numbers in vectors.
-void MixEach(const int64_t* fids, int64_t n, uint64_t* hashes);
 
 // The top bits of a fid's hash choose the shard of a table's index that it lies in (table_storage.h).
 constexpr int kIndexShardBits = 6;

@@ -3,13 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <random>
 
 #include "cc/hash_table/cpu_features.h"
+#include "cc/hash_table/fid_index.h"
 #include "cc/hash_table/hashing.h"
 #include "cc/hash_table/initializer.h"
 #include "cc/hash_table/optimizer.h"
+#include "cc/hash_table/part_keys.h"
 #include "tests/cc/hash_table/table_test_util.h"
 
 namespace monolith {
@@ -69,21 +73,72 @@ TEST(SimdTest, EveryLevelGivesTheSameBits) {
   }
 }
 
-TEST(SimdTest, EveryLevelHashesAlike) {
+TEST(SimdTest, EveryLevelListsTheKeysOfAPartInTheirOrder) {
   std::mt19937_64 random(1);
-  for (int64_t n = 0; n < 70; ++n) {
-    std::vector<int64_t> fids(n);
-    std::vector<uint64_t> expected, hashes(n + 1, 7);
-    for (int64_t& fid : fids) {
-      fid = static_cast<int64_t>(random());
-      expected.push_back(Mix64(static_cast<uint64_t>(fid)));
+  std::vector<int64_t> fids(70);
+  for (int64_t& fid : fids) fid = static_cast<int64_t>(random());
+  for (SimdLevel level : {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
+    if (level > BestSimdLevel()) continue;
+    const ForcedLevel forced(level);
+    PartKeys keys;
+    for (const int num_parts : {1, 2, 3, 64, 100}) {
+      for (int64_t end = 5; end <= 70; ++end) {
+        std::vector<int64_t> listed;
+        for (int part = 0; part < num_parts; ++part) {
+          keys.List(fids.data(), 5, end, part, num_parts);
+          uint64_t shards = 0;
+          for (int64_t i = 0; i < keys.size(); ++i) {
+            const int64_t position = keys.positions()[i];
+            ASSERT_LT(i == 0 ? -1 : keys.positions()[i - 1], position);
+            ASSERT_EQ(keys.fids()[i], fids[position]);
+            ASSERT_EQ(keys.hashes()[i], Mix64(static_cast<uint64_t>(fids[position])));
+            ASSERT_EQ(PartOfFid(fids[position], num_parts), part);
+            shards |= uint64_t{1} << HashFid(fids[position]).shard;
+            listed.push_back(position);
+          }
+          ASSERT_EQ(keys.shards(), shards);
+        }
+        std::sort(listed.begin(), listed.end());
+        std::vector<int64_t> all(end - 5);
+        std::iota(all.begin(), all.end(), 5);
+        ASSERT_EQ(listed, all) << num_parts << " parts";
+      }
     }
-    expected.push_back(7);  // nothing behind them is touched
-    for (SimdLevel level : {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
-      if (level > BestSimdLevel()) continue;
-      const ForcedLevel forced(level);
-      MixEach(fids.data(), n, hashes.data());
-      EXPECT_EQ(hashes, expected);
+  }
+}
+
+TEST(SimdTest, EveryLevelFindsTheSameEntries) {
+  // A bucket of every number of cells, some of them emptied again; an emptied cell still shows its fid.
+  std::mt19937_64 random(2);
+  EpochManager epochs;
+  for (int cells = 0; cells <= kCellsPerBucket; ++cells) {
+    for (uint32_t emptied = 0; emptied < 1u << cells; ++emptied) {
+      FidIndex index(0, &epochs);
+      Bucket* const home = index.HomeOf(0);
+      std::vector<int64_t> fids{0, -1};
+      std::vector<uint32_t> expected{FidIndex::kNoEntry, FidIndex::kNoEntry};
+      for (int c = 0; c < cells; ++c) {
+        fids.push_back(static_cast<int64_t>(random()) | 1);
+        expected.push_back(static_cast<uint32_t>(random()) | 1);
+        FidIndex::Put(fids.back(), home, home, expected.back());
+      }
+      for (int c = 0; c < cells; ++c) {
+        if ((emptied >> c & 1) == 0) continue;
+        index.Erase({home, home, expected[2 + c]});
+        expected[2 + c] = FidIndex::kNoEntry;
+      }
+      if (emptied & 1) {  // a fid comes again, to the cell that it had or to another
+        expected[2] = 77;
+        FidIndex::Put(fids[2], home, home, 77);
+      }
+      for (SimdLevel level : {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
+        if (level > BestSimdLevel()) continue;
+        const ForcedLevel forced(level);
+        const std::vector<Bucket*> homes(fids.size(), home);
+        std::vector<uint32_t> entries(fids.size(), 9);
+        FidIndex::FindEachAtHome(homes.data(), fids.data(), static_cast<int>(fids.size()), entries.data());
+        ASSERT_EQ(entries, expected) << cells << " cells, emptied " << emptied;
+      }
     }
   }
 }
