@@ -3,10 +3,10 @@
 
 python -m benchmarks.tables.files [--keys 10000000] [--dim 16] [--files 2] [--rounds 3] [--directory DIR]
 
-The table has random values and Adagrad state. Before it or behind it, in turns, as many bytes are written and read by as
-many threads into as many files, in two ways: in blocks of a MiB through the page cache, and past it (O_DIRECT, where the
-file system knows how to) in blocks of two MiB that lie in huge pages, as a table's own files are. The faster of the two
-is the machine's bandwidth, for writing and for reading by itself.
+The table has random values and Adagrad state. Before it or behind it, in turns, as many bytes are written and read by
+as many threads into as many files, in two ways: in blocks of a MiB through the page cache, and past it (O_DIRECT, where
+the file system knows how to) in blocks of two MiB that lie in huge pages, as a table's own files are. The faster of the
+two is the machine's bandwidth, for writing and for reading by itself.
 
 Numerator and denominator do the same: every write ends with fsync inside the clock; before every read the files leave
 the page cache; before every clock files removed earlier are gone from the disk as well, for discarding their blocks
