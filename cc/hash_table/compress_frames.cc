@@ -71,8 +71,7 @@ size_t RunEnd(const char* bytes, size_t at, size_t end, size_t distance) {
 class Compressor {
  public:
   // Requires: `out` has room for all that may come.
-  Compressor(std::string_view bytes, char* out)
-      : bytes_(bytes.data()), size_(bytes.size()), begin_(out), out_(out) {}
+  Compressor(std::string_view bytes, char* out) : bytes_(bytes.data()), size_(bytes.size()), begin_(out), out_(out) {}
 
   // Goes on to `end`, with copies of what lies `distances` before, the first where it will do. 0: none.
   void GoOn(size_t begin, size_t end, size_t distance, size_t other) {

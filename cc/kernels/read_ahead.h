@@ -70,10 +70,10 @@ class ReadAhead {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::array<Piece, kAhead> pieces_;  // the i-th of the file is in pieces_[i % kAhead]
-  uint64_t read_ = 0;                 // pieces that have been read, and
-  uint64_t used_ = 0;                 // that have been joined: guarded by mutex_
-  bool stopped_ = false;              // guarded by mutex_
+  std::array<Piece, kAhead> pieces_;              // the i-th of the file is in pieces_[i % kAhead]
+  uint64_t read_ = 0;                             // pieces that have been read, and
+  uint64_t used_ = 0;                             // that have been joined: guarded by mutex_
+  bool stopped_ = false;                          // guarded by mutex_
   std::unique_ptr<::tensorflow::Thread> thread_;  // the last member: it ends before what it uses
 };
 

@@ -210,5 +210,36 @@ TEST(CompressFramesTest, WhatEqualsTheEntryBeforeTakesNoRoom) {
   EXPECT_LT(CompressedSize(Entries(3, 70000, 100)), 3 * 4000u);  // too far from the entry before, but floats repeat
 }
 
+TEST(CompressFramesTest, BlocksThatRepeatTooLittleAreOneLiteral) {
+  // Lengths and tags repeat in all of these; in the last, half of each entry does.
+  for (const size_t random : {195, 180, 100}) {
+    const std::string frames = Entries(1000, 200, random);
+    std::string out(MostCompressedBytes(frames.size()), '!');
+    out.resize(CompressFrames(frames, out.data()) - out.data());
+    EXPECT_TRUE(PlainBlock(out) == (random == 100 ? "" : frames)) << random;
+    EXPECT_TRUE(Decompressed(out) == frames) << random;
+  }
+}
+
+TEST(CompressFramesTest, APlainBlockIsOneLiteralOfAllBytes) {
+  const auto literal = [](const std::string& bytes) {
+    std::string block(MostCompressedBytes(bytes.size()), '!');
+    block.resize(CompressFrames(bytes, block.data()) - block.data());
+    return block;
+  };
+  for (const size_t size : {1, 59, 60, 61, 256, 257, 65536, 65537, 262144}) {
+    const std::string bytes = RandomBytes(size, 9), block = literal(bytes);
+    EXPECT_TRUE(PlainBlock(block) == bytes) << size;
+    for (size_t cut = 0; cut < block.size(); cut += 1 + cut / 4) EXPECT_EQ(PlainBlock(block.substr(0, cut)), "") << cut;
+    EXPECT_EQ(PlainBlock(block + "!"), "") << size;
+  }
+  EXPECT_EQ(PlainBlock(""), "");
+  EXPECT_EQ(PlainBlock(std::string_view("\0", 1)), "");                  // nothing at all
+  EXPECT_EQ(PlainBlock(std::string_view("\x02\x00z", 3)), "");           // shorter than it says
+  EXPECT_EQ(PlainBlock(std::string_view("\x04\x00z\x0Az\1\0", 7)), "");  // a literal and a copy
+  EXPECT_EQ(PlainBlock("\x01\xF0"), "");                                 // the length of the literal breaks off
+  EXPECT_EQ(PlainBlock(std::string_view("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 11)), "");
+}
+
 }  // namespace
 }  // namespace monolith
