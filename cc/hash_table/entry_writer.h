@@ -70,16 +70,12 @@ struct WrittenEntry {
 // twice. Nothing grows between the beginning of a group and its end.
 class EntryWriter {
  public:
-  // Who gives a new entry its first bytes: the codec's Init, before apply, or apply itself.
-  enum class NewEntries { kInitialised, kLeftToApply };
-
-  EntryWriter(const EntryCodec& codec, TableStorage* storage, NewEntries new_entries = NewEntries::kInitialised)
+  EntryWriter(const EntryCodec& codec, TableStorage* storage)
       : codec_(codec),
         storage_(*storage),
         slab_(storage->slab()),
         entry_bytes_(codec.entry_bytes()),
         value_bytes_(codec.value_bytes()),
-        initialise_(new_entries == NewEntries::kInitialised),
         run_(storage->BorrowRun()),
         scratch_words_(kWriteInPlace ? 0 : (codec.value_bytes() + 7) / 8),
         scratch_(kGroup * scratch_words_) {}
@@ -343,12 +339,12 @@ class EntryWriter {
     const int64_t fid = keys_.fids()[key];
     SetEntry(slab_.Find(number), entry);
     entry->inserted = true;
-    if (initialise_ && kWriteInPlace) codec_.Init(fid, entry->value, entry->state);
+    if (kWriteInPlace) codec_.Init(fid, entry->value, entry->state);
     Bucket* const home = HomeOfKey(key);
     Begin(home, *entry, apply);
     FidIndex::Put(fid, home, room, number);
     const WrittenEntry& written = group_[group_size_ - 1];
-    if (initialise_ && !kWriteInPlace) codec_.Init(fid, written.value, written.state);
+    if (!kWriteInPlace) codec_.Init(fid, written.value, written.state);
   }
 
   static constexpr int kStages = 4;
@@ -357,7 +353,6 @@ class EntryWriter {
   TableStorage& storage_;
   EntrySlab& slab_;
   const size_t entry_bytes_, value_bytes_;
-  const bool initialise_;
   EntryRun run_;
   PartKeys keys_;
   Block blocks_[kStages];
