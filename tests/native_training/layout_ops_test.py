@@ -10,6 +10,7 @@ import tensorflow as tf
 from idl.matrix.proto import example_pb2, proto_parser_pb2
 from monolith.native_training import distribution_ops
 from monolith.native_training.data import parsers
+from monolith.native_training.runtime.ops import gen_monolith_ops
 
 CONCAT, STACK, ADDN, NONE = (example_pb2.OutType.Value(name) for name in ("CONCAT", "STACK", "ADDN", "NONE"))
 SUM, MEAN, FIRSTN = (example_pb2.PoolingType.Value(name) for name in ("SUM", "MEAN", "FIRSTN"))
@@ -223,6 +224,33 @@ def test_agrees_with_a_twin(kind, num_ps, unique):
   change = sum(float(tf.reduce_sum((b - a) * w)) for a, b, w in zip(tensors, moved, weights))
   gradients = tape.gradient(loss, embeddings)
   assert sum(float(tf.reduce_sum(g * m)) for g, m in zip(gradients, moves)) == pytest.approx(change, rel=1e-3, abs=0.05)
+
+
+def _norm(configs, sharded, gradients):
+  return gen_monolith_ops.monolith_layout_gradient_norm(
+    sharded.fid_offset, sharded.feature_offset, sharded.nfl_offset, sharded.batch_size,
+    [tf.constant(gradient, tf.float32) for gradient in gradients], feature_cfgs=configs.SerializeToString(),
+  )  # fmt: skip
+
+
+def test_the_norm_is_that_of_every_occurrence():
+  configs, sharded = _constructed()
+  rows = [[1, 2], [3, 4]]
+  # f_a: 2 fids of (1; 1, 2), 1 of (3; 3, 4). f_b: 1 of (2; 1, 2), halves of (4; 3, 4) twice. f_c: 2 positions of a row.
+  squares = 2 * 6 + 34 + 9 + 41 / 2 + (1 + 4 + 9 + 16)
+  gradients = [rows, [[[1, 2], [3, 4]], [[5, 6], [7, 8]]], rows]
+  np.testing.assert_allclose(_norm(configs, sharded, gradients), squares**0.5, rtol=1e-6)
+  with pytest.raises(InvalidArgument, match=r"tensors_grad\[2\] has shape \[1,2\], but the tensor has \[2,2\]"):
+    _norm(configs, sharded, [*gradients[:2], rows[:1]])
+  with pytest.raises(InvalidArgument, match="2 gradients for 3 tensors"):
+    _norm(configs, sharded, gradients[:2])
+  with pytest.raises(InvalidArgument, match="nfl_offset has 3 elements for 3 features"):
+    _norm(configs, sharded._replace(nfl_offset=sharded.nfl_offset[:3]), gradients)
+  with tf.Graph().as_default(), pytest.raises(ValueError, match="Shape must be rank 1 but is rank 0"):
+    offsets = [tf.compat.v1.placeholder(dtype, []) for dtype in (tf.uint64, tf.int32, tf.uint32, tf.int32)]
+    gen_monolith_ops.monolith_layout_gradient_norm(
+      *offsets, [tf.zeros([2, 2])], feature_cfgs=configs.SerializeToString()
+    )
 
 
 def test_shared_and_missing_columns_take_one_place():
