@@ -35,6 +35,7 @@ namespace floors {
 
 constexpr int kThreads = 2;
 constexpr int kCheckedCalls = 4;
+constexpr int64_t kBallast = 8;  // times what the table takes
 constexpr size_t kBallastPiece = size_t{64} << 20;
 
 inline int64_t FidOf(int64_t rank) {
@@ -227,14 +228,14 @@ class Run {
  private:
   std::vector<double> Fill() {
     const int64_t bytes = 8 * workload_.dim + 48;
-    Ballast ballast(2 * workload_.keys * bytes);
+    Ballast ballast(kBallast * workload_.keys * bytes);
     std::vector<double> seconds;
     std::vector<int64_t> fids;
     for (int64_t begin = 0, call = 0; begin < workload_.keys; begin += workload_.batch, ++call) {
       const int64_t n = std::min(workload_.batch, workload_.keys - begin);
       fids.resize(n);
       for (int64_t i = 0; i < n; ++i) fids[i] = FidOf(begin + i);
-      ballast.Release(2 * n * bytes);
+      ballast.Release(kBallast * n * bytes);
       const double taken = Update(fids.data(), n, call);
       if (n == workload_.batch) seconds.push_back(taken);
     }

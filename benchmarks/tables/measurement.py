@@ -5,7 +5,8 @@ Order: fill from empty, lookups, updates, steps (a lookup and an update of the s
 gradient exists before the clock starts. The checksums come from calls outside the clock.
 
 Memory is kept warm: a host may take back what a virtual machine freed, and first touch of that measures the host. A
-ballast is touched before the fill and let go a piece before every call, as much as the call is about to take.
+ballast is touched before the fill and let go a piece before every call: several times what the call is about to take,
+since the system may hand out what it had before.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from benchmarks.tables import workload as workloads
 import numpy as np
 
 CHECKED_CALLS = 4
+BALLAST = 8  # times what the table takes
 BALLAST_PIECE = 64 << 20  # above the C library's largest threshold: freed, it goes back to the system at once
 
 
@@ -119,12 +121,12 @@ def bytes_a_key(workload: workloads.Workload) -> int:
 
 def _fill(table: Table, workload: workloads.Workload, feeder: _Feeder) -> list[float]:
   """Inserts all keys; returns the seconds of the calls, without a short last one."""
-  ballast = Ballast(2 * workload.keys * bytes_a_key(workload))
+  ballast = Ballast(BALLAST * workload.keys * bytes_a_key(workload))
   seconds = []
   for call in range(workload.insert_calls):
     ranks = workload.insert_ranks(call)
     keys, gradients = feeder.keys(ranks), feeder.gradients(call, len(ranks))
-    ballast.release(2 * len(ranks) * bytes_a_key(workload))
+    ballast.release(BALLAST * len(ranks) * bytes_a_key(workload))
     taken = _timed(table.update, keys, gradients)
     if len(ranks) == workload.batch:
       seconds.append(taken)

@@ -4,6 +4,7 @@ environments too."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from benchmarks.tables import measurement
@@ -22,14 +23,27 @@ def use_threads(count: int) -> None:
 
 
 class TensorFlowTable(measurement.Table):
-  """Runs `_lookup` and `_update`, which a subclass writes in TensorFlow, as traced functions."""
+  """Runs `_lookup` and `_update`, which a subclass writes in TensorFlow, as traced functions.
+
+  They are traced in the first call, since a subclass makes its table after this class, and called without looking for the
+  trace again, which takes as long as running a small graph.
+  """
 
   def __init__(self, dim: int):
     self.dim = dim
-    signature = [KEYS, tf.TensorSpec([None, dim], tf.float32)]
-    self.lookup = tf.function(self._lookup, input_signature=[KEYS])
-    self.update = tf.function(self._update, input_signature=signature)
-    self.step = tf.function(self._step, input_signature=signature)
+    self._signature = [KEYS, tf.TensorSpec([None, dim], tf.float32)]
+
+  @functools.cached_property
+  def lookup(self) -> Any:
+    return tf.function(self._lookup).get_concrete_function(KEYS)
+
+  @functools.cached_property
+  def update(self) -> Any:
+    return tf.function(self._update).get_concrete_function(*self._signature)
+
+  @functools.cached_property
+  def step(self) -> Any:
+    return tf.function(self._step).get_concrete_function(*self._signature)
 
   def _lookup(self, keys: tf.Tensor) -> tf.Tensor:
     raise NotImplementedError
@@ -42,11 +56,6 @@ class TensorFlowTable(measurement.Table):
     with tf.control_dependencies([rows]):
       self._update(keys, gradients)
     return rows
-
-  def lookup(self, keys: Any) -> Any:  # replaced by the traced function
-    raise NotImplementedError
-
-  update = step = lookup
 
   def ready(self, array: np.ndarray) -> tf.Tensor:
     return tf.constant(array)
