@@ -123,7 +123,8 @@ def lookup_features(
   """Looks all features up in one call.
 
   Returns:
-    {feature: float32 [number of its fids, D]}; a fid that no table holds gives zeros.
+    {feature: float32 [number of its fids, D]}; a fid that no table holds gives zeros. Each is the output of an op of its
+    own: of an op with several outputs, tf.gradients gives zeros for those that the loss does not depend on, not None.
   """
   table_to_features = feature_configs.table_to_features()
   values = {name: ragged.values for name, ragged in fids.items()}
@@ -135,7 +136,7 @@ def lookup_features(
     else:
       sizes = [tf.size(values[name]) for name in names]
       result.update(zip(names, tf.split(found[table], sizes), strict=True))
-  return result
+  return {name: tf.identity(rows) for name, rows in result.items()}
 
 
 def _by_table(table_to_features: Mapping[str, List[str]], values: Mapping[str, tf.Tensor]) -> Dict[str, tf.Tensor]:
