@@ -25,8 +25,8 @@ def use_threads(count: int) -> None:
 class TensorFlowTable(measurement.Table):
   """Runs `_lookup` and `_update`, which a subclass writes in TensorFlow, as traced functions.
 
-  They are traced in the first call, since a subclass makes its table after this class, and called without looking for the
-  trace again, which takes as long as running a small graph.
+  They are traced in the first call, since a subclass makes its table after this class, and called without looking for
+  the trace again, which takes as long as running a small graph.
   """
 
   def __init__(self, dim: int):

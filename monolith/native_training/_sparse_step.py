@@ -123,8 +123,8 @@ def lookup_features(
   """Looks all features up in one call.
 
   Returns:
-    {feature: float32 [number of its fids, D]}; a fid that no table holds gives zeros. Each is the output of an op of its
-    own: of an op with several outputs, tf.gradients gives zeros for those that the loss does not depend on, not None.
+    {feature: float32 [number of its fids, D]}; a fid that no table holds gives zeros. Each is the output of an op of
+    its own: of an op with several outputs, tf.gradients gives zeros for those that the loss does not depend on.
   """
   table_to_features = feature_configs.table_to_features()
   values = {name: ragged.values for name, ragged in fids.items()}
