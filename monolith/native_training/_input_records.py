@@ -91,6 +91,8 @@ def input_columns(result: Any) -> InputColumns:
       columns.sources[name] = walk.source(name, number) if walk else _source_in_graph(name, value)
     except _Changed as changed:
       columns.reasons[name] = str(changed)
+    except LookupError as error:  # a graph of another form than expected
+      columns.reasons[name] = f"where the input takes feature {name!r} from cannot be seen ({error!r})"
   return columns
 
 
@@ -169,7 +171,7 @@ class _Function:
   def _maker(self, name: str, splits: str, values: str) -> Any:
     node, made_splits, splits_at = self._output(splits)
     other, made_values, values_at = self._output(values)
-    if node is not other:
+    if node is None or node is not other:  # None: they are arguments themselves, ragged no more
       raise _changed(name)
     if node.op in _PARSE_OPS:
       names, shapes = list(node.attr["names"].list.s), list(node.attr["shapes"].list.i)

@@ -304,6 +304,18 @@ class _InMemory(_Small):
     return tf.data.Dataset.from_tensors({"user": fids, "tags": fids, "label": tf.zeros([_BATCH, 2])})
 
 
+class _Making(_Small):
+  """Its map is given splits and values."""
+
+  def input_fn(self, mode):
+    def ragged(splits, values, label):
+      fids = tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+      return {"user": fids, "tags": fids, "label": label}
+
+    splits, values = tf.range(_BATCH + 1, dtype=tf.int64), tf.range(_BATCH, dtype=tf.int64)
+    return tf.data.Dataset.from_tensors((splits, values, tf.zeros([_BATCH, 2]))).map(ragged)
+
+
 class _Direct(_Small):
   """One lookup by the column's own method."""
 
@@ -327,6 +339,7 @@ class _SingleFids(_Small):
     (_Batching, "the input takes feature 'tags' out of a BatchDatasetV2, not of a parse op"),
     (_Selecting, "the input fails on records whose fids are not parsed (KeyError"),
     (_InMemory, "the input takes feature 'tags' out of a TensorDataset, not of a parse op"),
+    (_Making, "the input changes the fids of feature 'tags' after they are parsed"),
     (_Direct, "model_fn looks feature 'user' up otherwise than by lookup_embedding_slice"),
   ],
 )
