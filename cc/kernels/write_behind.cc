@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "cc/kernels/status_util.h"
 
 namespace monolith {
@@ -31,6 +32,7 @@ WriteBehind::~WriteBehind() {
 
 absl::Status WriteBehind::Open(::tensorflow::Env* env, const std::string& path) {
   env_ = env;
+  path_ = path;
   TF_RETURN_IF_ERROR(ToStatus([this] {
     for (Piece& piece : pieces_) piece.memory = PageBuffer(kPiece + kMostRoom, PageBuffer::Use::kSparse);
   }));
@@ -106,7 +108,7 @@ absl::Status WriteBehind::WriteLocally(std::string_view bytes) {
       EndDirect(local_);
       direct_ = false;
     } else if (n == 0 || errno != EINTR) {
-      return absl::ErrnoToStatus(n == 0 ? ENOSPC : errno, "the file could not be written");
+      return absl::ErrnoToStatus(n == 0 ? ENOSPC : errno, absl::StrCat(path_, " could not be written"));
     }
   }
   return absl::OkStatus();
@@ -128,7 +130,7 @@ absl::Status WriteBehind::Close() {
   direct_ = false;
   if (Filling().used > 0) TF_RETURN_IF_ERROR(Write({Filling().memory.data(), Filling().used}));
   if (local_ >= 0 && ::fsync(local_) != 0) {
-    return absl::ErrnoToStatus(errno, "the file's bytes did not reach the disk");
+    return absl::ErrnoToStatus(errno, absl::StrCat("the bytes of ", path_, " did not reach the disk"));
   }
   if (local_ < 0) TF_RETURN_IF_ERROR(file_->Sync());
   return file_->Close();

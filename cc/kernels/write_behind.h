@@ -56,6 +56,7 @@ class WriteBehind {
   absl::Status Finish();
 
   ::tensorflow::Env* env_ = nullptr;
+  std::string path_;
   std::unique_ptr<::tensorflow::WritableFile> file_;
   int local_ = -1;       // the file once more, if it is the operating system's own: then it is written here only
   bool direct_ = false;  // local_ goes past the page cache
