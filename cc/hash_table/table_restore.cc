@@ -9,6 +9,7 @@
 #include "cc/hash_table/entry_dump.h"
 #include "cc/hash_table/fid_index.h"
 #include "cc/hash_table/hashing.h"
+#include "cc/hash_table/prefetch.h"
 #include "cc/hash_table/values.h"
 
 namespace monolith {
@@ -46,10 +47,6 @@ class BorrowedRun {
   TableStorage& storage_;
   EntryRun run_;
 };
-
-void FetchForWriting(char* at, size_t bytes) {
-  for (size_t b = 0; b < bytes; b += 64) __builtin_prefetch(at + b, 1);
-}
 
 }  // namespace
 
@@ -127,7 +124,7 @@ void TableRestore::Put(const Item& item, const SavedEntries& parsed, TableStorag
   EntrySlab& slab = storage_->slab();
   uint32_t number = shard->index.LocateNow(item.fid, hash).entry;
   if (number == FidIndex::kNoEntry) {
-    if (const uint32_t later = run->Ahead(kFarEntry)) FetchForWriting(slab.At(later), codec_.entry_bytes());
+    if (const uint32_t later = run->Ahead(kFarEntry)) PrefetchBytes(slab.At(later), codec_.entry_bytes());
     number = run->Allocate(&slab);
     const uint64_t num_keys = shard->num_keys.load(std::memory_order_relaxed) + 1;
     bool inserted = false;
