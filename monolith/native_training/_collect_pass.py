@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 import tensorflow as tf
 
 from monolith.native_training import embedding_combiners, entry, tf_estimator
-from monolith.native_training._estimator_inputs import call_with_accepted
+from monolith.native_training._estimator_inputs import call_with_accepted, features_and_labels
 from monolith.native_training._feature_collect import RecordedLookups
 from monolith.native_training._input_records import InputColumns, input_columns
 from monolith.native_training._watched_features import WatchedFeatures
@@ -100,9 +100,7 @@ def single_element(result: Any) -> Tuple[Any, Any]:
   """(features, labels) of what an input function returned, in a graph that is not going to run."""
   if isinstance(result, tf.data.Dataset):
     result = result.get_single_element()
-  if isinstance(result, (tuple, list)) and len(result) == 2:
-    return result[0], result[1]
-  return result, None
+  return features_and_labels(result)
 
 
 def _to_feature_configs(

@@ -19,14 +19,24 @@ from monolith.native_training._feature_collect import Part
 from monolith.native_training._feature_slices import add_to_reduced
 from monolith.native_training._feature_slots import Gradient
 from monolith.native_training._table_updates import TableUpdates
+from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training.prefetch_queue import AsyncFunctionMgr
 
-__all__ = ["CombinedFeatureFactory", "CombinedLookup", "combined_lookup", "why_not_combined"]
+__all__ = ["CombinedFeatureFactory", "CombinedLookup", "combined_lookup", "why_not_combined", "why_setting_forbids"]
 
 _Outputs = Dict[str, Tuple[Part, ...]]
 _Ids = Dict[str, tf.RaggedTensor]
 _Layout = fused_embedding.Layout
 _GradsAndVars = Sequence[Tuple[Gradient, tf.Tensor]]
+
+
+def why_setting_forbids(config: CpuTrainingConfig) -> Optional[str]:
+  """Why settings alone rule out every lookup but that of single fids, or None."""
+  if not config.fuse_lookups:
+    return "fuse_lookups is False"
+  if config.use_native_multi_hash_table is False:
+    return "use_native_multi_hash_table is False"
+  return None
 
 
 def why_not_combined(configs: FeatureConfigs) -> Optional[str]:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import tensorflow as tf
 
-__all__ = ["DatasetInitializerHook", "call_with_accepted", "parse_input", "samples_in"]
+__all__ = ["DatasetInitializerHook", "call_with_accepted", "features_and_labels", "parse_input", "samples_in"]
 
 
 def call_with_accepted(fn: Callable[..., Any], **kwargs: Any) -> Any:
@@ -35,6 +35,13 @@ class DatasetInitializerHook(tf.compat.v1.train.SessionRunHook):
     session.run(self._initializer)
 
 
+def features_and_labels(result: Any) -> Tuple[Any, Any]:
+  """A pair is (features, labels); anything else is features alone, with labels None."""
+  if isinstance(result, (tuple, list)) and len(result) == 2:
+    return result[0], result[1]
+  return result, None
+
+
 def parse_input(
   result: Any,
 ) -> Tuple[Any, Any, List[tf.compat.v1.train.SessionRunHook]]:
@@ -48,11 +55,10 @@ def parse_input(
     iterator = tf.compat.v1.data.make_initializable_iterator(result)
     hooks.append(DatasetInitializerHook(iterator.initializer))
     result = iterator.get_next()
-  if isinstance(result, (tuple, list)):
-    if len(result) != 2:
-      raise ValueError(f"input_fn returned {len(result)} elements; return features, or (features, labels).")
-    return result[0], result[1], hooks
-  return result, None, hooks
+  if isinstance(result, (tuple, list)) and len(result) != 2:
+    raise ValueError(f"input_fn returned {len(result)} elements; return features, or (features, labels).")
+  features, labels = features_and_labels(result)
+  return features, labels, hooks
 
 
 def samples_in(features: Any) -> Optional[tf.Tensor]:

@@ -7,12 +7,16 @@ seen in the input's graph: the functions of its datasets are followed backwards,
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 import tensorflow as tf
 
+from monolith.native_training._estimator_inputs import features_and_labels
+
 __all__ = ["InputColumns", "input_columns"]
 
+# Ops that hand fids on as they are.
+_IDLE = ("Identity", "RaggedTensorToVariant", "RaggedTensorFromVariant")
 _PARSE_OPS = ("ParseExampleBatch", "ParseExamples", "ParseInstances")
 _MAPS = ("MapDataset", "ParallelMapDataset", "ParallelMapDatasetV2")
 _PREDICATES = ("FilterDataset", "ParallelFilterDataset", "TakeWhileDataset")
@@ -78,7 +82,7 @@ def input_columns(result: Any) -> InputColumns:
   if is_dataset:
     # A leaf of an element is one tensor: a ragged one is a variant.
     structure = tf.nest.pack_sequence_as(structure, list(enumerate(tf.nest.flatten(structure))))
-  features = structure[0] if isinstance(structure, (tuple, list)) and len(structure) == 2 else structure
+  features, _ = features_and_labels(structure)
   if not isinstance(features, Mapping):
     return columns
   walk = _DatasetWalk(result) if is_dataset else None
@@ -123,24 +127,29 @@ class _DatasetWalk:
   def __init__(self, dataset: tf.data.Dataset):
     self._op = tf.data.experimental.to_variant(dataset).op
     library = tf.compat.v1.get_default_graph().as_graph_def().library
-    self._functions = {function.signature.name: _Function(function) for function in library.function}
+    self._protos = {function.signature.name: function for function in library.function}
+    self._functions: Dict[str, _Function] = {}  # those that were met
 
   def source(self, name: str, component: int) -> str:
     """The parse op of a feature, which is that component of the elements."""
     op = self._op
     while True:
       if op.type in _MAPS:
-        function = self._functions[op.get_attr("f").name]
-        found = function.source(name, component)
+        found = self._function(op.get_attr("f").name).source(name, component)
         if isinstance(found, str):
           return found
         component = found
       elif op.type in _PREDICATES:
-        if self._functions[op.get_attr("predicate").name].reads(component):
+        if self._function(op.get_attr("predicate").name).reads(component):
           raise _Changed(f"the input filters by the fids of feature {name!r}")
       elif op.type not in _HAND_ON:
         raise _Changed(f"the input takes feature {name!r} out of a {op.type}, not of a parse op")
       op = op.inputs[0].op
+
+  def _function(self, name: str) -> _Function:
+    if name not in self._functions:
+      self._functions[name] = _Function(self._protos[name])
+    return self._functions[name]
 
 
 class _Function:
@@ -150,6 +159,16 @@ class _Function:
     self._proto = proto
     self._nodes = {node.name: node for node in proto.node_def}
     self._arguments = [argument.name for argument in proto.signature.input_arg]
+    # Tensors that nodes do more with than to hand them on, and of each argument the splits and values taken out of it.
+    self._read: Set[str] = set()
+    self._taken_out: Dict[str, List[str]] = {}
+    for node in proto.node_def:
+      inputs = [self._behind(each) for each in node.input if not each.startswith("^")]
+      if node.op not in _IDLE:
+        self._read.update(inputs)
+      elif node.op == "RaggedTensorFromVariant":
+        pieces = [f"{node.name}:output_nested_splits:0", f"{node.name}:output_dense_values:0"]
+        self._taken_out.setdefault(inputs[0], []).extend(pieces)
 
   def source(self, name: str, component: int) -> Any:
     """The parse op of what the function returns there, or the number of its argument that it hands on."""
@@ -166,7 +185,7 @@ class _Function:
 
   def reads(self, component: int) -> bool:
     """Whether the function does anything with the fids of its argument."""
-    return any(self._readers(piece) for piece in self._pieces(self._arguments[component]))
+    return not self._read.isdisjoint(self._pieces(self._arguments[component]))
 
   def _maker(self, name: str, splits: str, values: str) -> Any:
     node, made_splits, splits_at = self._output(splits)
@@ -195,21 +214,8 @@ class _Function:
 
   def _pieces(self, argument: str) -> List[str]:
     """An argument, and the splits and values taken out of it."""
-    pieces = [argument]
-    for node in self._proto.node_def:
-      if node.op == "RaggedTensorFromVariant" and self._behind(node.input[0]) == argument:
-        pieces += [f"{node.name}:output_nested_splits:0", f"{node.name}:output_dense_values:0"]
-    return pieces
+    return [argument, *self._taken_out.get(argument, [])]
 
   def _check_unread(self, name: str, tensors: List[str]) -> None:
-    if any(self._readers(tensor) for tensor in tensors):
+    if not self._read.isdisjoint(tensors):
       raise _Changed(f"the input computes with the fids of feature {name!r}")
-
-  def _readers(self, tensor: str) -> List[str]:
-    """Nodes that do more with a tensor than to hand it on."""
-    idle = ("Identity", "RaggedTensorToVariant", "RaggedTensorFromVariant")
-    return [
-      node.name
-      for node in self._proto.node_def
-      if node.op not in idle and any(self._behind(each) == tensor for each in node.input if not each.startswith("^"))
-    ]

@@ -14,13 +14,13 @@ import tensorflow as tf
 from monolith.native_training import graph_meta
 from monolith.native_training._collect_pass import FeatureConfigs
 from monolith.native_training._combined_step import why_not_combined
+from monolith.native_training._estimator_inputs import features_and_labels
 from monolith.native_training._input_records import InputColumns
 from monolith.native_training._layout_step import remember_parser
 from monolith.native_training._mode_pass import ModeLookups
-from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training.data import parsers
 
-__all__ = ["InputChoice", "choice_of_graph", "iterator_name", "make_input", "why_not_layouts", "why_setting_forbids"]
+__all__ = ["InputChoice", "choice_of_graph", "iterator_name", "make_input", "why_not_layouts"]
 
 _CHOICE = "layout_choice"
 
@@ -51,17 +51,6 @@ def iterator_name(records: bool) -> str:
   return "record_iterator" if records else "iterator"
 
 
-def why_setting_forbids(config: CpuTrainingConfig) -> Optional[str]:
-  """Why settings alone rule layouts out, or None."""
-  if config.enable_fused_layout is False:
-    return "enable_fused_layout is False"
-  if not config.fuse_lookups:
-    return "fuse_lookups is False"
-  if config.use_native_multi_hash_table is False:
-    return "use_native_multi_hash_table is False"
-  return None
-
-
 def why_not_layouts(configs: FeatureConfigs, layouts: Mapping[str, Any], columns: InputColumns) -> Optional[str]:
   """Why a model does not get layouts, or None where it does.
 
@@ -87,19 +76,18 @@ def make_input(make: Callable[[], Any], by_layout: bool, choice: InputChoice, co
     choice: what is chosen where they do not.
     columns: of the input; given if records were chosen, not asked for.
   """
-  if by_layout or choice.reason is None:
+  if columns is not None and choice.reason is None and not by_layout:
     with parsers.ParserCtx(True) as ctx:
-      if columns is None:
-        result = make()
-      else:
-        result, reason = _try(make, columns)
-        choice = choice._replace(reason=reason)
-    if by_layout or choice.reason is None:
-      remember_parser(ctx)
-      _choices()[0] = choice
-      return result
-  with parsers.ParserCtx(False) as ctx:
+      result, reason = _try(make, columns)
+    choice = choice._replace(reason=reason)
+    if reason is None:
+      return _remember(result, ctx, choice)
+  with parsers.ParserCtx(by_layout or choice.reason is None) as ctx:
     result = make()
+  return _remember(result, ctx, choice)
+
+
+def _remember(result: Any, ctx: parsers.ParserCtx, choice: InputChoice) -> Any:
   remember_parser(ctx)
   _choices()[0] = choice
   return result
@@ -112,7 +100,7 @@ def _try(make: Callable[[], Any], columns: InputColumns) -> Any:
   except Exception as error:  # noqa: BLE001 (the user's code, in a situation that it may not be written for)
     return None, f"the input fails on records whose fids are not parsed ({error!r})"
   structure = result.element_spec if isinstance(result, tf.data.Dataset) else result
-  features = structure[0] if isinstance(structure, (tuple, list)) else structure
+  features, _ = features_and_labels(structure)
   expected = {*columns.others, parsers.SPARSE_FEATURES_KEY}
   if not isinstance(features, Mapping) or set(features) != expected:
     return None, "the input gives other features where fids stay in the records"

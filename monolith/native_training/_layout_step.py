@@ -110,11 +110,10 @@ class LayoutLookup:
 
   def __init__(self, tables: PartitionedHashTable, records: tf.Tensor):
     self._tables = tables
-    self._rows = records.shape[0] if records.shape.rank == 1 else None
     (ctx,) = _parser_of_graph()
     is_instance = ctx.parser_type == "instance"
-    if ctx.parser_type == "example_batch":
-      self._rows = None  # one record has all of them
+    a_record_a_row = records.shape.rank == 1 and ctx.parser_type != "example_batch"
+    self._rows = records.shape[0] if a_record_a_row else None
     keep_v1 = is_instance and ctx.keeps_v1
     unknown = sorted(set(tables.feature_names) - set(ctx.v1_columns)) if keep_v1 else []
     if unknown:

@@ -20,7 +20,12 @@ from monolith.native_training import (
   variables,
 )
 from monolith.native_training._collect_pass import FeatureConfigs, collect_feature_configs, single_element
-from monolith.native_training._combined_step import CombinedFeatureFactory, combined_lookup, why_not_combined
+from monolith.native_training._combined_step import (
+  CombinedFeatureFactory,
+  combined_lookup,
+  why_not_combined,
+  why_setting_forbids,
+)
 from monolith.native_training._control_hooks import ControlHooks
 from monolith.native_training._estimator_inputs import call_with_accepted, samples_in
 from monolith.native_training._exporting import create_export_listener
@@ -31,7 +36,6 @@ from monolith.native_training._layout_choice import (
   iterator_name,
   make_input,
   why_not_layouts,
-  why_setting_forbids,
 )
 from monolith.native_training._layout_step import (
   LayoutLookup,
@@ -193,7 +197,9 @@ class CpuTraining:
     """Whether layouts can be had where the settings leave it open."""
     configs = self._feature_configs
     reason = why_setting_forbids(self._config)
-    if reason is None and not configs.feature_to_table:
+    if self._config.enable_fused_layout is False:
+      reason = "enable_fused_layout is False"
+    elif reason is None and not configs.feature_to_table:
       reason = "the model has no embeddings"
     if reason is not None:
       return InputChoice(reason), None
@@ -385,10 +391,9 @@ class _ModelBuilder:
   def _lookups_to_combine(self, split: SplitFeatures, labels: Any) -> Tuple[FeatureConfigs, Optional[str]]:
     """The tables, and the lookups of this mode; and why one op cannot combine them, if so."""
     configs = self._feature_configs
-    if not self._config.fuse_lookups:
-      return configs, "fuse_lookups is False"
-    if not self._config.use_native_multi_hash_table:
-      return configs, "use_native_multi_hash_table is False"
+    reason = why_setting_forbids(self._config)
+    if reason is not None:
+      return configs, reason
     if export_context.is_exporting_distributed():
       return configs, "the signatures of exported servers know no dealt fids"
     if not self._updates_tables:
