@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <memory>
 #include <vector>
 
 #include "cc/kernels/ffm_rows.h"
 #include "cc/kernels/layer_inputs.h"
-#include "cc/layers/feature_rows.h"
+#include "cc/layers/ffm.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
 namespace monolith {
@@ -26,7 +25,7 @@ class FfmOfFeaturesOpBase : public OpKernel {
 
  protected:
   struct Features {
-    std::vector<const float*> left, right;
+    layers::FfmGroup<const float> left, right;
     TensorShape each;
     layers::FfmShape shape;
 
@@ -43,25 +42,14 @@ class FfmOfFeaturesOpBase : public OpKernel {
                            ctx->input(i).shape().DebugString(), ", but feature 0 ", features->each.DebugString(),
                            "; all must be of one shape.");
     }
-    TF_RETURN_IF_ERROR(ReadSide(ctx, "left", &features->left));
-    TF_RETURN_IF_ERROR(ReadSide(ctx, "right", &features->right));
-    features->shape = {static_cast<int64_t>(features->left.size()), static_cast<int64_t>(features->right.size()),
-                       features->each.dim_size(1)};
+    const int64_t dim = features->each.dim_size(1);
+    features->left.stride = features->right.stride = dim;
+    TF_RETURN_IF_ERROR(ReadSide(ctx, "left", &features->left.vectors));
+    TF_RETURN_IF_ERROR(ReadSide(ctx, "right", &features->right.vectors));
+    features->shape = {static_cast<int64_t>(features->left.vectors.size()),
+                       static_cast<int64_t>(features->right.vectors.size()), dim};
     return absl::OkStatus();
   }
-
-  // Room for the joined rows that one task works on.
-  struct JoinedRows {
-    explicit JoinedRows(const layers::FfmShape& shape)
-        : left(new float[kFfmRowsPerUnit * shape.left_width()]),
-          right(new float[kFfmRowsPerUnit * shape.right_width()]) {}
-    JoinedRows(const Features& features, int64_t row, int64_t rows) : JoinedRows(features.shape) {
-      layers::JoinRows(features.left, features.shape.dim, row, rows, left.get());
-      layers::JoinRows(features.right, features.shape.dim, row, rows, right.get());
-    }
-
-    std::unique_ptr<float[]> left, right;
-  };
 
   layers::FfmKind kind_;
 
@@ -85,10 +73,10 @@ class FfmOfFeaturesOp : public FfmOfFeaturesOpBase {
     Tensor* output = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({features.batch(), width}), &output));
     float* out = output->flat<float>().data();
-    OP_REQUIRES_OK(ctx, RunFfmRows(ctx, features.batch(), features.shape, 1, [&](int64_t row, int64_t rows) {
-                     const JoinedRows joined(features, row, rows);
-                     layers::Ffm(kind_, features.shape, rows, joined.left.get(), joined.right.get(), out + row * width);
-                   }));
+    const auto work = [&](const layers::FfmRows& rows) {
+      layers::Ffm(kind_, features.shape, rows, features.left, features.right, out);
+    };
+    OP_REQUIRES_OK(ctx, RunFfmRows(ctx, features.batch(), features.shape, 1, work));
   }
 };
 
@@ -99,20 +87,15 @@ class FfmOfFeaturesGradOp : public FfmOfFeaturesOpBase {
   void Compute(OpKernelContext* ctx) override {
     Features features;
     OP_REQUIRES_OK(ctx, ReadFeatures(ctx, 1, &features));
-    const int64_t width = features.shape.output_width(kind_);
-    OP_REQUIRES_OK(ctx, CheckShape(ctx, 0, "grad", features.batch(), width));
-    std::vector<float*> left, right;
-    OP_REQUIRES_OK(ctx, AllocateSide(ctx, "left_grads", features.each, &left));
-    OP_REQUIRES_OK(ctx, AllocateSide(ctx, "right_grads", features.each, &right));
+    OP_REQUIRES_OK(ctx, CheckShape(ctx, 0, "grad", features.batch(), features.shape.output_width(kind_)));
+    layers::FfmGroup<float> left{{}, features.shape.dim}, right = left;
+    OP_REQUIRES_OK(ctx, AllocateSide(ctx, "left_grads", features.each, &left.vectors));
+    OP_REQUIRES_OK(ctx, AllocateSide(ctx, "right_grads", features.each, &right.vectors));
     const float* grad = ctx->input(0).flat<float>().data();
-    OP_REQUIRES_OK(ctx, RunFfmRows(ctx, features.batch(), features.shape, 2, [&](int64_t row, int64_t rows) {
-                     const JoinedRows joined(features, row, rows);
-                     JoinedRows grads(features.shape);
-                     layers::FfmGradient(kind_, features.shape, rows, grad + row * width, joined.left.get(),
-                                         joined.right.get(), grads.left.get(), grads.right.get());
-                     layers::SplitRows(grads.left.get(), features.shape.dim, row, rows, left);
-                     layers::SplitRows(grads.right.get(), features.shape.dim, row, rows, right);
-                   }));
+    const auto work = [&](const layers::FfmRows& rows) {
+      layers::FfmGradient(kind_, features.shape, rows, grad, features.left, features.right, left, right);
+    };
+    OP_REQUIRES_OK(ctx, RunFfmRows(ctx, features.batch(), features.shape, 2, work));
   }
 
  private:

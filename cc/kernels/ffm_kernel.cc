@@ -35,6 +35,10 @@ class FfmOpBase : public OpKernel {
     return absl::OkStatus();
   }
 
+  layers::FfmGroup<const float> Group(const Tensor& side, int64_t num_vectors) const {
+    return layers::FfmMatrix(side.flat<float>().data(), num_vectors, dim_);
+  }
+
   layers::FfmKind kind_;
   int64_t dim_;
 
@@ -58,13 +62,9 @@ class FfmOp : public FfmOpBase {
     const int64_t batch = ctx->input(0).dim_size(0), width = shape.output_width(kind_);
     Tensor* output = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({batch, width}), &output));
-    const float* left = ctx->input(0).flat<float>().data();
-    const float* right = ctx->input(1).flat<float>().data();
+    const auto left = Group(ctx->input(0), shape.num_left), right = Group(ctx->input(1), shape.num_right);
     float* out = output->flat<float>().data();
-    const auto work = [&](int64_t row, int64_t rows) {
-      layers::Ffm(kind_, shape, rows, left + row * shape.left_width(), right + row * shape.right_width(),
-                  out + row * width);
-    };
+    const auto work = [&](const layers::FfmRows& rows) { layers::Ffm(kind_, shape, rows, left, right, out); };
     OP_REQUIRES_OK(ctx, RunFfmRows(ctx, batch, shape, 1, work));
   }
 };
@@ -82,14 +82,11 @@ class FfmGradOp : public FfmOpBase {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, ctx->input(1).shape(), &left_output));
     OP_REQUIRES_OK(ctx, ctx->allocate_output(1, ctx->input(2).shape(), &right_output));
     const float* grad = ctx->input(0).flat<float>().data();
-    const float* left = ctx->input(1).flat<float>().data();
-    const float* right = ctx->input(2).flat<float>().data();
-    float* left_grad = left_output->flat<float>().data();
-    float* right_grad = right_output->flat<float>().data();
-    const auto work = [&](int64_t row, int64_t rows) {
-      const int64_t at_left = row * shape.left_width(), at_right = row * shape.right_width();
-      layers::FfmGradient(kind_, shape, rows, grad + row * width, left + at_left, right + at_right, left_grad + at_left,
-                          right_grad + at_right);
+    const auto left = Group(ctx->input(1), shape.num_left), right = Group(ctx->input(2), shape.num_right);
+    const auto left_grad = layers::FfmMatrix(left_output->flat<float>().data(), shape.num_left, dim_);
+    const auto right_grad = layers::FfmMatrix(right_output->flat<float>().data(), shape.num_right, dim_);
+    const auto work = [&](const layers::FfmRows& rows) {
+      layers::FfmGradient(kind_, shape, rows, grad, left, right, left_grad, right_grad);
     };
     OP_REQUIRES_OK(ctx, RunFfmRows(ctx, batch, shape, 2, work));
   }

@@ -21,8 +21,8 @@ inline absl::Status GetFfmKind(::tensorflow::OpKernelConstruction* ctx, layers::
 
 constexpr int64_t kFfmRowsPerUnit = 16;
 
-// Runs work(first row, number of rows) over the batch, at most kFfmRowsPerUnit rows at a time, which make `passes` products
-// of every pair's elements.
+// Runs work(rows) over the batch, at most kFfmRowsPerUnit rows at a time, which make `passes` products of every pair's
+// elements.
 template <typename Work>
 absl::Status RunFfmRows(::tensorflow::OpKernelContext* ctx, int64_t batch, const layers::FfmShape& shape, int passes,
                         const Work& work) {
@@ -31,7 +31,7 @@ absl::Status RunFfmRows(::tensorflow::OpKernelContext* ctx, int64_t batch, const
   const int64_t cost = static_cast<int64_t>(kFfmRowsPerUnit * kCostPerProduct * products) + 1;
   return RunUnits(ctx, (batch + kFfmRowsPerUnit - 1) / kFfmRowsPerUnit, cost, [&](int64_t unit) {
     const int64_t row = unit * kFfmRowsPerUnit;
-    work(row, std::min(kFfmRowsPerUnit, batch - row));
+    work(layers::FfmRows{row, std::min(row + kFfmRowsPerUnit, batch)});
   });
 }
 

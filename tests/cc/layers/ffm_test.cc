@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "tests/cc/layers/layer_test_util.h"
@@ -18,18 +20,74 @@ struct Gradients {
   Numbers left, right;
 };
 
-Numbers Forward(FfmKind kind, const FfmShape& shape, int64_t num_rows, const Numbers& left, const Numbers& right) {
-  Numbers output(num_rows * shape.output_width(kind), -7);
-  Ffm(kind, shape, num_rows, left.data(), right.data(), output.data());
-  return output;
-}
+// Where both groups lie.
+enum class Storage {
+  kMatrix,   // the vectors of a row side by side
+  kVectors,  // each vector's rows in a matrix of its own
+};
 
-Gradients Gradient(FfmKind kind, const FfmShape& shape, int64_t num_rows, const Numbers& grad, const Numbers& left,
-                   const Numbers& right) {
-  Gradients found{Numbers(left.size(), -7), Numbers(right.size(), -7)};
-  FfmGradient(kind, shape, num_rows, grad.data(), left.data(), right.data(), found.left.data(), found.right.data());
-  return found;
-}
+// A group of `num` vectors stored in either way; `values` are those of the joined matrix.
+template <typename Float>
+class Stored {
+ public:
+  Stored(Storage storage, Numbers values, int64_t num, int64_t dim)
+      : storage_(storage), num_(num), dim_(dim), values_(std::move(values)) {
+    if (storage == Storage::kVectors) values_ = Exchanged(Rows(), num_);
+  }
+
+  FfmGroup<Float> group() {
+    if (storage_ == Storage::kMatrix) return FfmMatrix<Float>(values_.data(), num_, dim_);
+    FfmGroup<Float> group{{}, dim_};
+    for (int64_t i = 0; i < num_; ++i) group.vectors.push_back(values_.data() + i * Rows() * dim_);
+    return group;
+  }
+
+  Numbers joined() const { return storage_ == Storage::kMatrix ? values_ : Exchanged(num_, Rows()); }
+
+ private:
+  int64_t Rows() const { return num_ * dim_ == 0 ? 0 : static_cast<int64_t>(values_.size()) / (num_ * dim_); }
+
+  // The values as [outer, inner, dim], with the first two exchanged.
+  Numbers Exchanged(int64_t outer, int64_t inner) const {
+    Numbers exchanged;
+    for (int64_t i = 0; i < inner; ++i) {
+      for (int64_t j = 0; j < outer; ++j) {
+        const auto from = values_.begin() + (j * inner + i) * dim_;
+        exchanged.insert(exchanged.end(), from, from + dim_);
+      }
+    }
+    return exchanged;
+  }
+
+  Storage storage_;
+  int64_t num_, dim_;
+  Numbers values_;
+};
+
+struct Problem {
+  FfmKind kind;
+  FfmShape shape;
+  FfmRows rows;
+  Storage storage = Storage::kMatrix;
+
+  Numbers Forward(const Numbers& left, const Numbers& right) const {
+    Stored<const float> lefts = Left(left), rights = Right(right);
+    Numbers output(rows.end * shape.output_width(kind), -7);
+    Ffm(kind, shape, rows, lefts.group(), rights.group(), output.data());
+    return output;
+  }
+
+  Gradients Gradient(const Numbers& grad, const Numbers& left, const Numbers& right) const {
+    Stored<const float> lefts = Left(left), rights = Right(right);
+    Stored<float> left_grad(storage, Numbers(left.size(), -7), shape.num_left, shape.dim);
+    Stored<float> right_grad(storage, Numbers(right.size(), -7), shape.num_right, shape.dim);
+    FfmGradient(kind, shape, rows, grad.data(), lefts.group(), rights.group(), left_grad.group(), right_grad.group());
+    return {left_grad.joined(), right_grad.joined()};
+  }
+
+  Stored<const float> Left(const Numbers& values) const { return {storage, values, shape.num_left, shape.dim}; }
+  Stored<const float> Right(const Numbers& values) const { return {storage, values, shape.num_right, shape.dim}; }
+};
 
 // The definitions, in the order in which the library promises to add.
 struct Definition {
@@ -72,11 +130,18 @@ struct Definition {
 TEST(Ffm, worked_cases) {
   const FfmShape shape{2, 2, 2};
   const Numbers left{1, 2, 3, 4}, right{5, 6, 7, 8};
-  EXPECT_THAT(Forward(FfmKind::kMultiply, shape, 1, left, right), ElementsAre(5, 12, 7, 16, 15, 24, 21, 32));
-  EXPECT_THAT(Forward(FfmKind::kDot, shape, 1, left, right), ElementsAre(17, 23, 39, 53));
+  for (Storage storage : {Storage::kMatrix, Storage::kVectors}) {
+    EXPECT_THAT((Problem{FfmKind::kMultiply, shape, {0, 1}, storage}.Forward(left, right)),
+                ElementsAre(5, 12, 7, 16, 15, 24, 21, 32));
+    EXPECT_THAT((Problem{FfmKind::kDot, shape, {0, 1}, storage}.Forward(left, right)), ElementsAre(17, 23, 39, 53));
+  }
 }
 
-class FfmSizes : public LevelsTest {};
+class FfmSizes : public testing::WithParamInterface<std::tuple<SimdLevel, Storage>>, public testing::Test {
+ protected:
+  void SetUp() override { SetSimdLevelForTest(std::get<0>(GetParam())); }
+  void TearDown() override { SetSimdLevelForTest(BestSimdLevel()); }
+};
 
 TEST_P(FfmSizes, equal_the_definition_to_the_bit) {
   for (const FfmShape& shape : {FfmShape{1, 1, 1},
@@ -96,22 +161,46 @@ TEST_P(FfmSizes, equal_the_definition_to_the_bit) {
       const Numbers left = Random(rows * shape.left_width(), 1), right = Random(rows * shape.right_width(), 2);
       const Numbers grad = Random(rows * shape.output_width(kind), 3);
       const Definition definition{kind, shape, rows};
-      EXPECT_EQ(Forward(kind, shape, rows, left, right), definition.Output(left, right));
-      const Gradients found = Gradient(kind, shape, rows, grad, left, right);
-      const Gradients wanted = definition.Gradient(grad, left, right);
+      const Problem problem{kind, shape, {0, rows}, std::get<1>(GetParam())};
+      EXPECT_EQ(problem.Forward(left, right), definition.Output(left, right));
+      const Gradients found = problem.Gradient(grad, left, right), wanted = definition.Gradient(grad, left, right);
       EXPECT_EQ(found.left, wanted.left);
       EXPECT_EQ(found.right, wanted.right);
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(AllLevels, FfmSizes, testing::ValuesIn(Levels()));
+TEST_P(FfmSizes, other_rows_are_left_alone) {
+  const FfmShape shape{3, 5, 6};
+  const int64_t rows = 12, begin = 4, end = 9;
+  const Numbers left = Random(rows * shape.left_width(), 1), right = Random(rows * shape.right_width(), 2);
+  const auto expect_rows = [&](const Numbers& found, Numbers wanted, int64_t width) {
+    wanted.resize(found.size());
+    for (int64_t i = 0; i < static_cast<int64_t>(wanted.size()); ++i) {
+      if (i < begin * width || i >= end * width) wanted[i] = -7;
+    }
+    EXPECT_EQ(found, wanted);
+  };
+  for (FfmKind kind : {FfmKind::kMultiply, FfmKind::kDot}) {
+    const Numbers grad = Random(rows * shape.output_width(kind), 3);
+    const Definition definition{kind, shape, rows};
+    const Problem problem{kind, shape, {begin, end}, std::get<1>(GetParam())};
+    expect_rows(problem.Forward(left, right), definition.Output(left, right), shape.output_width(kind));
+    const Gradients found = problem.Gradient(grad, left, right), wanted = definition.Gradient(grad, left, right);
+    expect_rows(found.left, wanted.left, shape.left_width());
+    expect_rows(found.right, wanted.right, shape.right_width());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(AllLevels, FfmSizes,
+                         testing::Combine(testing::ValuesIn(Levels()),
+                                          testing::Values(Storage::kMatrix, Storage::kVectors)));
 
 TEST(Ffm, no_rows) {
   const FfmShape shape{2, 3, 4};
   for (FfmKind kind : {FfmKind::kMultiply, FfmKind::kDot}) {
-    EXPECT_TRUE(Forward(kind, shape, 0, {}, {}).empty());
-    EXPECT_TRUE(Gradient(kind, shape, 0, {}, {}, {}).left.empty());
+    EXPECT_TRUE((Problem{kind, shape, {0, 0}}.Forward({}, {}).empty()));
+    EXPECT_TRUE((Problem{kind, shape, {0, 0}}.Gradient({}, {}, {}).left.empty()));
   }
 }
 
