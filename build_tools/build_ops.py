@@ -142,6 +142,14 @@ def compile_flags(tensorflow: TensorFlow, generated: pathlib.Path, root: pathlib
   return flags
 
 
+def own_flags(source: pathlib.Path) -> list[str]:
+  """What one source is compiled with besides the flags of all.
+
+  Products of matrices may round a product and a sum at once; elsewhere every processor computes the same bits.
+  """
+  return ["-ffp-contract=fast"] if source.parent.name == "layers" else []
+
+
 def _dependencies(depfile: pathlib.Path) -> list[str]:
   text = depfile.read_text().replace("\\\n", " ")
   return text.split(":", 1)[1].split()
@@ -157,7 +165,7 @@ def _is_current(obj: pathlib.Path, command_hash: str) -> bool:
 
 def _compile(compiler: list[str], flags: list[str], source: pathlib.Path, obj: pathlib.Path) -> str | None:
   """Compiles one file; returns the compiler's complaint, or None."""
-  command = [*compiler, *flags, "-MD", "-MF", str(obj.with_suffix(".d")), "-c", str(source), "-o", str(obj)]
+  command = [*compiler, *flags, *own_flags(source), "-MD", "-MF", str(obj.with_suffix(".d")), "-c", str(source), "-o", str(obj)]
   digest = hashlib.sha256("\0".join(command).encode()).hexdigest()
   if _is_current(obj, digest):
     return None

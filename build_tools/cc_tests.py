@@ -17,6 +17,8 @@ import shutil
 import subprocess
 import sys
 
+import build_ops
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIBRARIES = ("hash_table", "distribution", "data", "layers", "losses", "dense_optimizers", "monitoring")
 FLAGS = [
@@ -53,7 +55,8 @@ def sources() -> list[pathlib.Path]:
 
 def compile_one(compiler: list[str], flags: list[str], source: pathlib.Path, obj: pathlib.Path) -> None:
   obj.parent.mkdir(parents=True, exist_ok=True)
-  subprocess.run([*compiler, *FLAGS, *flags, f"-I{ROOT}", "-c", str(source), "-o", str(obj)], check=True)
+  every = [*FLAGS, *flags, *build_ops.own_flags(source)]
+  subprocess.run([*compiler, *every, f"-I{ROOT}", "-c", str(source), "-o", str(obj)], check=True)
 
 
 def compile_all(compiler: str, flags: list[str], files: list[pathlib.Path], work: pathlib.Path) -> list[pathlib.Path]:

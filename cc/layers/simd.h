@@ -7,8 +7,9 @@
 //   MONOLITH_INLINE void Run() const;
 //
 // and RunVectorised(loop) calls it with as many lanes as a register of this processor has. What Run calls must be
-// inlined as well (MONOLITH_INLINE), or it keeps the instructions of the baseline. Nothing is fused or reordered on the
-// way: a sum that is written lane by lane has the same bits at every level.
+// inlined as well (MONOLITH_INLINE), or it keeps the instructions of the baseline. Nothing is reordered on the way, but
+// a product and the sum that it goes into are rounded once where the level has an instruction for both: levels agree to
+// a rounding, and at one level every element has the same bits whatever the number of threads.
 #ifndef CC_LAYERS_SIMD_H_
 #define CC_LAYERS_SIMD_H_
 
@@ -52,7 +53,7 @@ void RunBaseline(const Loop& loop) {
 
 #if defined(__x86_64__)
 template <typename Loop>
-__attribute__((target("avx2"))) void RunAvx2(const Loop& loop) {
+__attribute__((target("avx2,fma"))) void RunAvx2(const Loop& loop) {
   loop.template Run<8>();
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of matrices that fit into a near cache: what one example needs, or a few of them.
 //
-// Blocks of the result stay in registers over the whole depth. Each element is summed in the order of the depth, so its
-// bits depend on neither the SimdLevel nor on how rows and columns are blocked.
+// Blocks of the result stay in registers over the whole depth. Each element is summed in the order of the depth,
+// however rows and columns are blocked; simd.h tells what a SimdLevel may change.
 #ifndef CC_LAYERS_SMALL_MATMUL_H_
 #define CC_LAYERS_SMALL_MATMUL_H_
 

@@ -3,10 +3,13 @@
 #ifndef TESTS_CC_LAYERS_LAYER_TEST_UTIL_H_
 #define TESTS_CC_LAYERS_LAYER_TEST_UTIL_H_
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <random>
+#include <tuple>
 #include <vector>
 
 #include "cc/hash_table/cpu_features.h"
@@ -22,6 +25,14 @@ inline Numbers Random(int64_t count, uint32_t seed) {
   for (float& value : values) value = uniform(random);
   return values;
 }
+
+MATCHER(AreNear, "") {
+  const float found = std::get<0>(arg), wanted = std::get<1>(arg);
+  return std::abs(found - wanted) <= 1e-5f * (1 + std::abs(wanted));
+}
+
+// The same numbers but for roundings: a level may round a product and a sum at once.
+inline auto IsNear(const Numbers& wanted) { return testing::Pointwise(AreNear(), wanted); }
 
 // Every level that this processor has.
 inline std::vector<SimdLevel> Levels() {
