@@ -31,13 +31,17 @@ _SAMPLE_RATE = "sample_rate"
 _UID = "uid"
 
 
+def _is_eager() -> bool:
+  return tf.compat.v1.executing_eagerly_outside_functions()
+
+
 def deep_insight_client(
   enable_metrics_counter: bool = False,
   is_fake: bool = False,
   dump_filename: str | None = None,
   container: str = socket.gethostname(),
 ) -> tf.Tensor:
-  """Where messages go. Eagerly every call makes a client that lives as long as the process: make one and keep it.
+  """Where messages go. Outside of TF1 graphs every call makes a client that lives as long as the process: keep it.
 
   Args:
     enable_metrics_counter: whether the log says every ten minutes how many rows came and how many were sampled.
@@ -55,8 +59,8 @@ def deep_insight_client(
     is_fake=is_fake,
     filename=dump_filename or "",
     container=container,
-    # Eagerly all ops of a kind have one name, so two clients would be one resource.
-    shared_name=f"MonolithDeepInsightClient_{uuid.uuid4().hex}" if tf.executing_eagerly() else "",
+    # Eagerly, and in different functions, ops of a kind have one name, so two clients would be one resource.
+    shared_name=f"MonolithDeepInsightClient_{uuid.uuid4().hex}" if _is_eager() else "",
   )
 
 

@@ -156,6 +156,17 @@ def test_a_dump_starts_afresh_and_eager_clients_are_apart(tmp_path):
   assert [path.read_bytes() for path in paths] == [b"", b""]
 
 
+def test_clients_of_functions_are_apart(tmp_path):
+  def write(path):
+    client = deep_insight_ops.deep_insight_client(False, True, str(path))
+    return deep_insight_ops.write_deep_insight(client, **_arguments())
+
+  paths = [tmp_path / name for name in "ab"]
+  for path in paths:
+    assert len(_messages(tf.function(write)(path))) == 3
+  assert all(path.exists() for path in paths)
+
+
 def test_a_file_that_cannot_be_made_is_an_error(tmp_path):
   (tmp_path / "file").write_text("")
   with pytest.raises(tf.errors.OpError, match="file"):
