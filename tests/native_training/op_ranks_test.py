@@ -16,6 +16,7 @@ FILES = (
   "touched_key_set_ops.cc",
   "parameter_sync_ops.cc",
   "file_ops.cc",
+  "deep_insight_ops.cc",
 )
 ANY = None
 
@@ -67,6 +68,15 @@ REGISTER = {
   "MonolithEntryDumpFileAppend": [
     ("handle", _RESOURCE, 0), ("item_id", _INT64, 1), ("bias", _FLOAT, 1), ("embedding", _FLOAT, ANY)
   ],
+  "MonolithCreateDeepInsightClient": [],
+  "MonolithWriteDeepInsight": [
+    ("deep_insight_client_handle", _RESOURCE, 0), ("uids", _INT64, 1), ("req_times", _INT64, 1), ("labels", _FLOAT, 1),
+    ("preds", _FLOAT, 1), ("sample_rates", _FLOAT, 1)
+  ],
+  "MonolithWriteDeepInsightV2": [
+    ("deep_insight_client_handle", _RESOURCE, 0), ("req_times", _INT64, 1), ("labels", _FLOAT, 2), ("preds", _FLOAT, 2),
+    ("sample_rates", _FLOAT, 2), ("extra_fields_values", _INT64, 1)
+  ],
 }  # fmt: skip
 
 
@@ -80,7 +90,12 @@ def _declared():
 
 
 # Attributes that have no default.
-ATTRS = {"MonolithWritableFile": {"filename": "unused"}}
+ATTRS = {
+  "MonolithWritableFile": {"filename": "unused"},
+  "MonolithWriteDeepInsight": {"model_name": "unused"},
+  "MonolithWriteDeepInsightV2": {"model_name": "unused", "extra_fields_keys": ["uid"], "targets": ["unused"]},
+}
+LISTS = ("extra_fields_values",)
 
 
 def _call(op, ranks):
@@ -89,6 +104,7 @@ def _call(op, ranks):
     name: tf.compat.v1.placeholder(dtype, [None] * rank)
     for (name, dtype, _), rank in zip(REGISTER[op], ranks, strict=True)
   }
+  inputs = {name: [value] if name in LISTS else value for name, value in inputs.items()}
   return getattr(gen_monolith_ops, name)(**inputs, **ATTRS.get(op, {}))
 
 

@@ -8,13 +8,13 @@ from typing import Any, Callable, Dict, Tuple
 from absl import flags
 
 _STRINGS: Dict[str, Tuple[Any, str]] = {
-  "data_service_dispatcher": ("", "Address of a tf.data service; not built, so it must stay empty."),
+  "data_service_dispatcher": ("", "Address of a tf.data service, set by mlp_utils; PBDataset reads through none."),
   "dataset_input_patterns": (None, "Glob patterns of the input, comma separated; takes the place of file names."),
   "dataset_input_compression_type": (None, "Compression of input files: a name of CompressType."),
   "kafka_other_metadata": (None, "More configuration of a Kafka consumer; Kafka is not built."),
 }
 _BOOLEANS: Dict[str, Tuple[Any, str]] = {
-  "dataset_use_dataservice": (False, "Whether to read through a tf.data service; not built."),
+  "dataset_use_dataservice": (False, "Whether mlp_utils waits for a tf.data service; PBDataset reads through none."),
   "dataset_input_use_snappy": (None, "Whether input files are compressed with Snappy."),
   "dataset_input_use_parquet": (None, "Whether input files are Parquet; not built."),
   "dataset_input_use_tfrecord": (None, "Whether input files are TFRecords."),
