@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from absl import logging
 
 from monolith.native_training import _multi_table_listeners
+from monolith.native_training import distributed_serving_ops
 from monolith.native_training import graph_meta
 from monolith.native_training import hash_table_ops
 from monolith.native_training import multi_hash_table_ops
@@ -215,8 +216,10 @@ class BaseExporter(abc.ABC):
     """Writes the graph with the variables of a checkpoint; returns the export's path.
 
     Raises:
-      ValueError: neither directory is given, or the checkpoint lacks something the graph has.
+      ValueError: neither directory is given, the checkpoint lacks something the graph has, or the graph calls another
+        server, which an export cannot.
     """
+    _refuse_remote_calls(graph)
     if export_dir is None:
       if export_dir_base is None:
         raise ValueError("_export_saved_model_from_graph: give export_dir or export_dir_base.")
@@ -393,6 +396,15 @@ def _leave_jobs(graph: tf.Graph) -> None:
     spec = tf.DeviceSpec.from_string(op.device)
     if spec.job is not None:
       op._set_device(spec.replace(job=None, replica=None, task=None))
+
+
+def _refuse_remote_calls(graph: tf.Graph) -> None:
+  calls = graph.get_collection(distributed_serving_ops.REMOTE_CALLS)
+  if calls:
+    raise ValueError(
+      f"the graph calls remote_predict (signature {calls[0].signature_name!r} of model {calls[0].model_name!r}), which "
+      "only the process that built it can run; export a model that calls no other."
+    )
 
 
 def _restore(saver: tf.compat.v1.train.Saver, session: tf.compat.v1.Session, checkpoint_path: str) -> None:
