@@ -137,10 +137,9 @@ def gen_records(args: ParserArgs, actions: Optional[Sequence[int]] = None, rng: 
 
 
 def _signature_names(given: Any) -> List[str]:
-  """The given names, or those of the collection, each once; the default signature first if it is not among them."""
+  """The default signature, then the given names, or those of the collection, each once."""
   given = utils.get_collection("signature_name") if given is None else given
-  names = list(dict.fromkeys([given] if isinstance(given, str) else given or []))
-  return names if _DEFAULT_SIGNATURE in names else [_DEFAULT_SIGNATURE, *names]
+  return list(dict.fromkeys([_DEFAULT_SIGNATURE, *([given] if isinstance(given, str) else given or [])]))
 
 
 def _variant_type(name: str) -> str:

@@ -13,6 +13,7 @@ import record_framing
 from idl.matrix.proto import example_pb2, feature_pb2, line_id_pb2, proto_parser_pb2
 from monolith.native_training.data import datasets, parsers
 from monolith.native_training.data.feature_list import Feature, FeatureList
+from monolith.native_training.data.utils import get_slot_feature_name
 from monolith.native_training.model_export import _data_files, _feature_meta, _feature_values, _made_up_records
 from monolith.native_training.model_export import _prediction_logs, _serving_protos, data_gen_utils, export_context
 from monolith.native_training.model_export.data_gen_utils import Draws, FeatureMeta, ParserArgs
@@ -208,7 +209,8 @@ def test_instances_parse():
     tf.constant([i.SerializeToString() for i in instances]), [1, 3, 200], ["slot_7", "f_z"], *_DENSE_COLUMNS
   )
   _check_dense(parsed, 50)
-  for name, slot in (("slot_1", 1), ("slot_3", 3), ("slot_200", 200), ("slot_7", 7), ("f_z", 12)):
+  flat = [(get_slot_feature_name(slot), slot) for slot in (1, 3, 200)]
+  for name, slot in (*flat, ("slot_7", 7), ("f_z", 12)):
     assert set((parsed[name].values.numpy() >> V2).tolist()) == {slot}
     sizes = set(parsed[name].row_lengths().numpy().tolist())
     assert sizes == ({0, 1, 2, 3} if slot == 3 else {1})
