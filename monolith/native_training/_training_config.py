@@ -65,7 +65,7 @@ class CpuTrainingConfig:
   :param continue_training: keep the global step then.
   :param reload_alias_map: {name of a dense variable: its name in the checkpoint}.
   :param enable_alias_map_auto_gen: guess that map when the checkpoint lacks variables of the model; None means True.
-  :param warmup_file: warmup requests that go into exports.
+  :param warmup_file: warmup requests that go into exports; made up where it does not exist. None leaves them out.
   :param max_rpc_deadline_millis: milliseconds for a call between exported models.
   :param max_slow_start_wait_minute: minutes for which a worker's start may be delayed. Refused.
   :param enable_variable_partition: spread large variables made by get_variable over the parameter servers.

@@ -11,11 +11,13 @@ import abc
 import contextlib
 import inspect
 import os
+import tempfile
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 from absl import logging
 
 from monolith.native_training import _multi_table_listeners
+from monolith.native_training import distributed_serving_ops
 from monolith.native_training import graph_meta
 from monolith.native_training import hash_table_ops
 from monolith.native_training import multi_hash_table_ops
@@ -23,6 +25,7 @@ from monolith.native_training import save_utils
 from monolith.native_training import tf_estimator
 from monolith.native_training._hash_table_listeners import Shard, find_shards
 from monolith.native_training._hash_table_listeners import plan_restore as plan_hash_tables
+from monolith.native_training.model_export import _prediction_logs
 from monolith.native_training.model_export import _saved_model_writer
 from monolith.native_training.model_export import export_context
 
@@ -46,8 +49,8 @@ class BaseExporter(abc.ABC):
     export_dir_base: a directory for the exports; the name of each is its version.
     shared_embedding: True leaves the table files beside the checkpoint, which the server must then
       reach and which must outlive the export; False copies them into it.
-    warmup_file: TFRecord of requests that a server replays before it serves; left out where it does
-      not exist.
+    warmup_file: TFRecord of requests that a server replays before it serves. Where it does not exist, each export gets
+      requests with random records of the features that its receiver parses; None leaves them out.
     export_context_list: make context managers that are entered while the graph is built.
   """
 
@@ -213,8 +216,10 @@ class BaseExporter(abc.ABC):
     """Writes the graph with the variables of a checkpoint; returns the export's path.
 
     Raises:
-      ValueError: neither directory is given, or the checkpoint lacks something the graph has.
+      ValueError: neither directory is given, the checkpoint lacks something the graph has, or the graph calls another
+        server, which an export cannot.
     """
+    _refuse_remote_calls(graph)
     if export_dir is None:
       if export_dir_base is None:
         raise ValueError("_export_saved_model_from_graph: give export_dir or export_dir_base.")
@@ -267,13 +272,26 @@ class BaseExporter(abc.ABC):
       kwargs["config"] = tf_estimator.RunConfig(model_dir=self._model_dir)
     return self._model_fn(features=features, **kwargs)
 
-  def gen_warmup_assets(self) -> Dict[str, str]:
-    """The warmup file as an extra asset; none where it does not exist."""
-    if self._warmup_file and tf.io.gfile.exists(self._warmup_file):
+  def gen_warmup_assets(self, directory: Optional[str] = None) -> Dict[str, str]:
+    """The warm-up requests as an extra asset: {name in `assets.extra`: file}.
+
+    They are the warm-up file, or, where that does not exist, made up for the default graph; none where that parses no
+    features, or they cannot be made up, which is logged.
+
+    Args:
+      directory: where made-up requests are written; at the warm-up file's own path by default.
+    """
+    if not self._warmup_file:
+      return {}
+    if tf.io.gfile.exists(self._warmup_file):
       return {_WARMUP_ASSET: self._warmup_file}
-    if self._warmup_file:
-      logging.info("%s does not exist: the export carries no warmup requests.", self._warmup_file)
-    return {}
+    path = self._warmup_file if directory is None else os.path.join(directory, _WARMUP_ASSET)
+    try:
+      written = _prediction_logs.gen_warmup_file(path)
+    except (ImportError, ValueError, tf.errors.OpError) as error:
+      logging.warning("The export carries no warm-up requests, and they cannot be made up: %s", error)
+      written = None
+    return {_WARMUP_ASSET: written} if written else {}
 
   def _checkpoint(self, checkpoint_path: Optional[str]) -> str:
     """The given checkpoint, or the latest.
@@ -329,9 +347,11 @@ class StandaloneExporter(BaseExporter):
     with self._export_environment(export_context.ExportMode.STANDALONE) as (graph, export_ctx):
       self._model_fn_with_input_reveiver(serving_input_receiver_fn)
       _leave_jobs(graph)
-      return self._export_saved_model_from_graph(
-        graph, export_ctx, checkpoint_path, export_dir_base=self._export_dir_base, assets_extra=self.gen_warmup_assets()
-      )
+      with tempfile.TemporaryDirectory() as directory:  # not the warm-up file's path: the next model is another
+        assets = self.gen_warmup_assets(directory)
+        return self._export_saved_model_from_graph(
+          graph, export_ctx, checkpoint_path, export_dir_base=self._export_dir_base, assets_extra=assets
+        )
 
 
 class DistributedExporter(BaseExporter):
@@ -376,6 +396,15 @@ def _leave_jobs(graph: tf.Graph) -> None:
     spec = tf.DeviceSpec.from_string(op.device)
     if spec.job is not None:
       op._set_device(spec.replace(job=None, replica=None, task=None))
+
+
+def _refuse_remote_calls(graph: tf.Graph) -> None:
+  calls = graph.get_collection(distributed_serving_ops.REMOTE_CALLS)
+  if calls:
+    raise ValueError(
+      f"the graph calls remote_predict (signature {calls[0].signature_name!r} of model {calls[0].model_name!r}), which "
+      "only the process that built it can run; export a model that calls no other."
+    )
 
 
 def _restore(saver: tf.compat.v1.train.Saver, session: tf.compat.v1.Session, checkpoint_path: str) -> None:
