@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
@@ -12,6 +12,7 @@ from absl import logging
 
 from monolith.native_training._estimator_export import ServingInputReceiver
 from monolith.native_training.model_dump import _input_import, _model_import, _receiver_import, monolith_model_pb2
+from monolith.native_training.model_dump._literals import parse_feature
 from monolith.native_training.model_dump._node_names import (
   base_of_part,
   colocated_node_name,
@@ -20,6 +21,7 @@ from monolith.native_training.model_dump._node_names import (
   tensor_name,
 )
 from monolith.native_training.model_dump._plain_pickle import load_plain
+from monolith.native_training.model_dump._resource_import import register_tables, table_makers
 from monolith.native_training.model_dump._sub_graphs import Boundary, SubGraph, needed_functions, needed_nodes
 from monolith.native_training.model_dump._variable_defs import PartitionVariableDef, VariableDef
 from monolith.native_training.runtime.ops import gen_monolith_ops  # noqa: F401  (graphs hold the library's ops)
@@ -33,7 +35,8 @@ class GraphDefHelper:
   """Rebuilds parts of a dumped graph.
 
   What is imported keeps its name where the default graph does not have it yet. Variables are made anew, or found where
-  the default graph has one of the name; everything that uses one uses that. Devices are forgotten, so placement is up
+  the default graph has one of the name; everything that uses one uses that. Tables come with what makes them, for the
+  initializer of tables, and multi hash tables are restored with checkpoints. Devices are forgotten, so placement is up
   to the device scopes and functions of the graph that is imported into.
 
   Args:
@@ -161,22 +164,32 @@ class GraphDefHelper:
     """
     given = {tensor_name(name): tensor for name, tensor in (input_map or {}).items()}
     wanted = list(dict.fromkeys(name for name in names if name not in given))
-    graph_def, variables = self.sub_graph(wanted, given)
+    graph_def, variables, makers = self._with_tables(wanted, given)
     if edit is not None:
       edit(graph_def)
     mapped = {**self._create_variables(variables), **given}
-    found = {name: given[name] for name in names if name in given}
-    found.update({name: mapped[name] for name in wanted if name in mapped})
-    wanted = [name for name in wanted if name not in found]
+    found = {name: mapped[name] for name in names if name in mapped}
     _map_controls(graph_def, mapped)
     self._check_invalidate_node(graph_def, mapped)
     elements = [node.name for node in graph_def.node]
-    results = tf.import_graph_def(graph_def, mapped, [*wanted, *elements], name="") if elements else []
-    found.update(zip(wanted, results, strict=False))
+    results = tf.import_graph_def(graph_def, mapped, elements, name="") if elements else []
     imported = self._imported.setdefault(tf.compat.v1.get_default_graph(), {})
     imported.update(mapped)
-    imported.update(zip(elements, results[len(wanted) :], strict=True))
-    return [found[name] for name in names]
+    imported.update(zip(elements, results, strict=True))
+    register_tables(graph_def, makers, self.imported)
+    return [found[name] if name in found else self.imported(name) for name in names]
+
+  def _with_tables(
+    self, wanted: Sequence[str], given: Iterable[str]
+  ) -> Tuple[tf.compat.v1.GraphDef, List[str], List[str]]:
+    """What `wanted` needs, with what makes the tables that it reads: (nodes, variables, those that make tables)."""
+    given, makers = list(given), []  # type: ignore[var-annotated]
+    while True:
+      graph_def, variables = self.sub_graph([*wanted, *makers], given)
+      found = table_makers(self, graph_def.node)
+      if set(found) <= set(makers):
+        return graph_def, variables, makers
+      makers = found
 
   def imported(self, name: str) -> _Imported:
     """The tensor (`x:0`) or operation of the default graph that one of this graph has become.
@@ -234,6 +247,25 @@ class GraphDefHelper:
   def import_receiver_fn(self, receiver_conf: monolith_model_pb2.ServingInputReceiverFn) -> ServingInputReceiver:
     """Imports the serving input of a dump into the default graph; see `_receiver_import.import_receiver_fn`."""
     return _receiver_import.import_receiver_fn(self, receiver_conf)
+
+  @staticmethod
+  def input_map(records: Mapping[str, str], features: Mapping[str, Any]) -> Dict[str, tf.Tensor]:
+    """What features stand for in a dumped graph, for `import_model_fn`.
+
+    Args:
+      records: `InputFn.output_features`, or `ServingInputReceiverFn.features`.
+      features: {feature: tensor or ragged tensor}; those that the dump does not know are passed over.
+
+    Returns:
+      {name of a tensor of the dump: tensor}.
+
+    Raises:
+      ValueError: a feature is ragged in the dump and not here, or the other way round.
+    """
+    found: Dict[str, tf.Tensor] = {}
+    for name in (name for name in records if name in features):
+      found.update(parse_feature(name, records[name]).stand_in(name, features[name]))
+    return found
 
   def get_optimizer(self, proto_model: monolith_model_pb2.ProtoModel) -> Any:
     """The optimizer of a dump; None where it has none.

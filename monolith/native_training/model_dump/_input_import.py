@@ -3,27 +3,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import tensorflow as tf
 from tensorflow.python.data.ops import iterator_ops
 
 from monolith.native_training import _flags
+from monolith.native_training._estimator_inputs import MAKE_ITERATOR
 from monolith.native_training.data._pb_type import PbType
 from monolith.native_training.model_dump import monolith_model_pb2
 from monolith.native_training.model_dump._literals import map_label, parse_feature, parse_label
 from monolith.native_training.model_dump._node_names import node_name, tensor_name
 
-__all__ = ["DRY_RUN", "ITERATOR", "MAKE_ITERATOR", "file_name_constants", "import_input_fn"]
+__all__ = ["DRY_RUN", "ITERATOR", "file_name_constants", "import_input_fn", "import_with_iterators"]
 
 DRY_RUN = "dry_run"
 """Attribute of graphs that are built but do not run."""
 
 ITERATOR = "iterator"
 """Collection of the imported iterators."""
-
-MAKE_ITERATOR = "mkiter"
-"""Collection of the operations that initialize them."""
 
 _ITERATOR_OPS = ("Iterator", "IteratorV2")
 # Places of the arguments of PBDataset.
@@ -59,21 +57,13 @@ def import_input_fn(
     raise ValueError("the input has a feature 'label' and a label beside the features; rename the feature.")
   wanted = [name for record in records.values() for name in record.names]
   map_label(label, lambda name: wanted.append(name) if name else None)
-  make_iterators = [] if hasattr(tf.compat.v1.get_default_graph(), DRY_RUN) else _make_iterators(helper, wanted)
 
   def edit(graph_def: tf.compat.v1.GraphDef) -> None:
-    _set_file(helper, graph_def, file_name, bool(make_iterators))
+    _set_file(helper, graph_def, file_name)
 
   if input_conf.item_pool:
     wanted.append(input_conf.item_pool)
-  tensors = helper.import_tensors([*wanted, *make_iterators], edit=edit)
-  found = dict(zip([*wanted, *make_iterators], tensors, strict=True))
-  for name in make_iterators:
-    tf.compat.v1.add_to_collection(MAKE_ITERATOR, found[name])
-    iterator = found[name].inputs[1]
-    tf.compat.v1.add_to_collection(ITERATOR, iterator)
-    # Where the position of the input is saved from.
-    tf.compat.v1.add_to_collection(iterator_ops.GLOBAL_ITERATORS, iterator)
+  found = import_with_iterators(helper, wanted, edit=edit)
   if input_conf.item_pool:
     _add_item_pool(found[input_conf.item_pool])
   features = {name: record.build(found.__getitem__) for name, record in records.items()}
@@ -89,9 +79,40 @@ def _add_item_pool(pool: tf.Tensor) -> None:
     tf.compat.v1.add_to_collection(POOL_KEY, pool)
 
 
-def _make_iterators(helper: Any, wanted: List[str]) -> List[str]:
+def import_with_iterators(
+  helper: Any,
+  wanted: Sequence[str],
+  input_map: Optional[Mapping[str, tf.Tensor]] = None,
+  edit: Optional[Callable[[tf.compat.v1.GraphDef], None]] = None,
+) -> Dict[str, tf.Tensor]:
+  """Imports tensors, and the iterators that they come out of with what initializes these, unless in a dry run.
+
+  Args:
+    helper: a `GraphDefHelper`.
+    wanted: names of tensors.
+    input_map: {name of a tensor: what takes its place}.
+    edit: changes the nodes before they are imported.
+
+  Returns:
+    {name: tensor}.
+  """
+  dry_run = hasattr(tf.compat.v1.get_default_graph(), DRY_RUN)
+  makers = [] if dry_run else _make_iterators(helper, wanted, input_map or {})
+  tensors = helper.import_tensors([*wanted, *makers], input_map, edit)
+  for make in tensors[len(wanted) :]:
+    tf.compat.v1.add_to_collection(MAKE_ITERATOR, make)
+    iterator = make.inputs[1]
+    tf.compat.v1.add_to_collection(ITERATOR, iterator)
+    # Where the position of the input is saved from.
+    tf.compat.v1.add_to_collection(iterator_ops.GLOBAL_ITERATORS, iterator)
+  return dict(zip(wanted, tensors, strict=False))
+
+
+def _make_iterators(helper: Any, wanted: Sequence[str], input_map: Mapping[str, tf.Tensor]) -> List[str]:
   """The operations that initialize the iterators behind `wanted`."""
-  iterators = {node.name for node in helper.sub_graph(wanted).graph_def.node if node.op in _ITERATOR_OPS}
+  given = {tensor_name(name) for name in input_map}
+  nodes = helper.sub_graph([name for name in wanted if name not in given], given).graph_def.node
+  iterators = {node.name for node in nodes if node.op in _ITERATOR_OPS}
   return [node.name for node in helper.nodes("MakeIterator") if node_name(node.input[1]) in iterators]
 
 
@@ -113,8 +134,8 @@ def _constants(helper: Any, graph_def: tf.compat.v1.GraphDef, argument: int) -> 
   return list(dict.fromkeys(names))
 
 
-def _set_file(helper: Any, graph_def: tf.compat.v1.GraphDef, file_name: Optional[str], has_dataset: bool) -> None:
-  if not has_dataset:
+def _set_file(helper: Any, graph_def: tf.compat.v1.GraphDef, file_name: Optional[str]) -> None:
+  if hasattr(tf.compat.v1.get_default_graph(), DRY_RUN):
     return
   names = file_name_constants(helper, graph_def)
   if file_name and len(names) != 1:

@@ -52,6 +52,20 @@ class FeatureRecord(NamedTuple):
     splits = [tensor_of(name) for name in self.row_splits]
     return tf.RaggedTensor.from_nested_row_splits(tensor_of(self.values), splits, validate=False)
 
+  def stand_in(self, feature_name: str, value: Any) -> Dict[str, tf.Tensor]:
+    """{name of a tensor of this feature: that of `value`}.
+
+    Raises:
+      ValueError: the numbers of ragged axes differ.
+    """
+    splits = list(value.nested_row_splits) if isinstance(value, tf.RaggedTensor) else []
+    if len(splits) != len(self.row_splits):
+      raise ValueError(
+        f"feature {feature_name!r} has {len(splits)} ragged axes, but {len(self.row_splits)} in the dump; give those."
+      )
+    values = value.flat_values if splits else value
+    return dict(zip(self.names, [values, *splits], strict=True))
+
 
 def _checked(feature_name: str, value: Any) -> Any:
   if isinstance(value, (tf.Tensor, tf.RaggedTensor)):

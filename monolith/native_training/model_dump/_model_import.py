@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from idl.matrix.proto import example_pb2
 from monolith.native_training.model_dump import monolith_model_pb2
+from monolith.native_training.model_dump._input_import import import_with_iterators
 from monolith.native_training.utils import add_to_collections
 
 __all__ = ["LOSSES", "ImportedModel", "import_model_fn"]
@@ -48,7 +49,8 @@ def import_model_fn(
   Args:
     helper: a `GraphDefHelper` of the model's graph.
     input_map: {name of a tensor of the dump: the tensor that takes its place}, such as features and embeddings; what
-      the model does not use is left out with a warning. Everything behind other tensors is imported too.
+      the model does not use is left out with a warning. Everything behind other tensors is imported too, iterators
+      with what initializes them, as by `import_input_fn`.
     proto_model: what the dump says of the model.
 
   Raises:
@@ -69,7 +71,7 @@ def import_model_fn(
     *signatures,
   ]
   known = set(tf.compat.v1.get_default_graph().get_operations())
-  found = dict(zip(wanted, helper.import_tensors(wanted, input_map), strict=True))
+  found = import_with_iterators(helper, wanted, input_map)
   _add_sparse_features(known)
   for name in model_fn.summary:
     tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.SUMMARIES, found[name])

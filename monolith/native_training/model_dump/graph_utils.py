@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Union
 
-import tensorflow as tf
 from absl import flags
 
+from monolith.native_training._estimator_inputs import DatasetInitializerHook
 from monolith.native_training.model_dump import _node_names
 from monolith.native_training.model_dump._graph_def_helper import GraphDefHelper
 from monolith.native_training.model_dump._input_import import DRY_RUN
@@ -33,15 +33,7 @@ __all__ = [
 FLAGS = flags.FLAGS
 
 
-class DatasetInitHook(tf.compat.v1.train.SessionRunHook):
-  """Runs the operation that initializes a dataset's iterator in every created session."""
-
-  def __init__(self, initializer: tf.Operation):
-    self._initializer = initializer
-
-  def after_create_session(self, session: tf.compat.v1.Session, coord: object) -> None:
-    del coord
-    session.run(self._initializer)
+DatasetInitHook = DatasetInitializerHook
 
 
 def _node_name(name: str) -> str:
