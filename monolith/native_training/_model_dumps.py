@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 import tensorflow as tf
 from absl import logging
@@ -35,9 +35,13 @@ def note_spec(task: Any, mode: str, features: Any, labels: Any, spec: Any) -> No
   dump = DumpUtils()
   if dump.enable and dump.need_record and not dump.model_dump.HasField("model_fn"):
     pred = spec.predictions
-    named = None if pred is None or isinstance(pred, dict) else "predictions"
-    label = None if pred is None else labels
+    several = isinstance(pred, Mapping)
+    named = None if pred is None or several else "predictions"
+    # A lone label of several heads is nobody's.
+    label = labels if isinstance(labels, Mapping) == several and pred is not None else None
     dump.add_model_fn(task, mode, features, label, spec.loss, pred, named, False)
+    # The loss of such a task is all of it, whatever its layers have registered.
+    del dump.model_dump.model_fn.extra_losses[:]
 
 
 @contextlib.contextmanager

@@ -2,6 +2,9 @@
 """Dumps of whole trainings: what is rebuilt of them gives the numbers of the models themselves."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -331,3 +334,42 @@ def test_models_that_dumps_cannot_hold_are_refused_before_training(tmp_path):
   with pytest.raises(ValueError, match=r"training hooks \['StopAtStepHook'\]"):
     estimator.Estimator(params, config).train(steps=5)
   assert not dump_utils.DumpUtils().enable and not (tmp_path / "model" / "model_dump").exists()
+
+
+_OTHER_PROCESS = """
+import sys
+from monolith.native_training.model_dump.dump_utils import DumpUtils, parse_input_fn_result
+import graph_values
+directory, file_name = sys.argv[1:]
+dump = DumpUtils()
+dump.load(directory + "/model_dump")
+with graph_values.new_graph():
+  helper = dump.get_graph_helper("train")
+  features = helper.import_input_fn(dump.train.input_fn, file_name)
+  _, hooks = parse_input_fn_result(features)
+  rebuilt = helper.import_model_fn(helper.input_map(dump.train.input_fn.output_features, features), dump.train)
+  print("losses", *graph_values.values(directory, rebuilt.loss, hooks, 3))
+"""
+
+
+@pytest.mark.slow
+def test_another_process_rebuilds_it(loaded_dump, tmp_path):
+  loaded, directory = loaded_dump
+  other = _write_examples(tmp_path / "other", 1)
+  proto = loaded.train
+  with graph_values.new_graph():
+    helper = loaded.get_graph_helper(ModeKeys.TRAIN)
+    features = helper.import_input_fn(proto.input_fn, other)
+    _, hooks = dump_utils.parse_input_fn_result(features)
+    rebuilt = helper.import_model_fn(helper.input_map(proto.input_fn.output_features, features), proto)
+    expected = graph_values.values(directory, rebuilt.loss, hooks, 3)
+  path = os.pathsep.join([os.path.dirname(graph_values.__file__), *sys.path])
+  result = subprocess.run(
+    [sys.executable, "-c", _OTHER_PROCESS, directory, other],
+    env={**os.environ, "PYTHONPATH": path},
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  (line,) = [line for line in result.stdout.splitlines() if line.startswith("losses")]
+  np.testing.assert_allclose(np.array(line.split()[1:], np.float64), expected, rtol=1e-6)

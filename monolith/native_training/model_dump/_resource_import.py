@@ -15,8 +15,9 @@ __all__ = ["register_tables", "table_makers"]
 
 _TABLES = multi_hash_table_ops._MULTI_HASH_TABLE_GRAPH_KEY
 _READ, _CREATE = "ReadMonolithMultiHashTable", "CreateMonolithMultiHashTable"
-_LOOKUP_TABLES = ("HashTableV2", "MutableHashTableV2")
-_FILL = ("InitializeTableV2", "InitializeTableFromTextFileV2")
+# TensorFlow's own, which are filled once.
+_LOOKUP_TABLE = "HashTableV2"
+_FILL = ("InitializeTableV2", "InitializeTableFromTextFileV2", "LookupTableImportV2")
 
 
 def table_makers(helper: Any, nodes: Iterable[tf.compat.v1.NodeDef]) -> List[str]:
@@ -25,7 +26,7 @@ def table_makers(helper: Any, nodes: Iterable[tf.compat.v1.NodeDef]) -> List[str
   for node in nodes:
     if node.op == _READ:
       shared.add(node.attr["shared_name"].s)
-    elif node.op in _LOOKUP_TABLES:
+    elif node.op == _LOOKUP_TABLE:
       lookups.add(node.name)
   makers = [node.name for node in helper.nodes(_CREATE) if node.attr["shared_name"].s in shared]
   return makers + [node.name for node in helper.nodes(*_FILL) if node_name(node.input[0]) in lookups]

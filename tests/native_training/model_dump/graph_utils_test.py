@@ -232,6 +232,21 @@ def test_ref_variables_are_refused():
     graph_utils.GraphDefHelper(graph_def, {}).sub_graph(["read"])
 
 
+def test_loops_and_branches_come_with_their_functions():
+  def build():
+    w = v1.get_variable("w", initializer=tf.constant(3.0))
+
+    def doubled(i, x):
+      return i + 1, tf.cond(x < 20.0, lambda: x * 2.0, lambda: x + w)
+
+    return tf.identity(tf.while_loop(lambda i, x: i < 4, doubled, (0, w))[1], name="end")
+
+  graph_def, _ = built(build)
+  helper = graph_utils.GraphDefHelper(graph_def, {})
+  # 3, 6, 12, 24, 24 + 3.
+  assert in_new_graph(lambda: helper.import_tensors(["end:0"])) == [27.0]
+
+
 # Boundaries.
 
 
@@ -501,6 +516,24 @@ def test_receivers_are_imported():
     assert v1.get_collection("extra_features") == [["sample_rate", "uid"]]
     assert v1.get_collection("extra_feature_shapes") == [[1, 1]]
     assert v1.get_collection("variant_type") == ["example"]
+
+
+def test_lookup_tables_are_filled():
+  def build():
+    initializer = tf.lookup.KeyValueTensorInitializer(["a", "b"], [1, 2])
+    table = tf.lookup.StaticHashTable(initializer, default_value=-1)
+    dataset = tf.data.Dataset.from_tensors(["b", "z"]).map(table.lookup)
+    conf = monolith_model_pb2.InputFn()
+    numbers = v1.data.make_initializable_iterator(dataset).get_next()
+    conf.output_features["number"] = _literals.input_literal("number", numbers)
+    return conf
+
+  graph_def, conf = built(build)
+  with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+    number = graph_utils.GraphDefHelper(graph_def, {}).import_input_fn(conf)["number"]
+    session.run(v1.tables_initializer())
+    session.run(v1.get_collection("mkiter"))
+    np.testing.assert_array_equal(session.run(number), [2, -1])
 
 
 # Models.
