@@ -299,9 +299,9 @@ class DumpUtils:
     Raises:
       CallerError: the type is another.
     """
+    models = self._sub_models_of(sub_model_type)
     if not self.enable:
       return
-    models = self._sub_models_of(sub_model_type)
     models[name] = monolith_model_pb2.ProtoModel(graph_def=_model_records.noted_graph_def(graph).SerializeToString())
     models[name].save_slice_info.update(_model_records.save_slice_infos(graph))
     _model_records.add_signatures(models[name], graph)
