@@ -8,7 +8,17 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import tensorflow as tf
 
-__all__ = ["DatasetInitializerHook", "call_with_accepted", "features_and_labels", "parse_input", "samples_in"]
+__all__ = [
+  "MAKE_ITERATOR",
+  "DatasetInitializerHook",
+  "call_with_accepted",
+  "features_and_labels",
+  "parse_input",
+  "samples_in",
+]
+
+MAKE_ITERATOR = "mkiter"
+"""Collection of operations that initialize iterators, for an `input_fn` that gives tensors of iterators."""
 
 
 def call_with_accepted(fn: Callable[..., Any], **kwargs: Any) -> Any:
@@ -47,14 +57,17 @@ def parse_input(
 ) -> Tuple[Any, Any, List[tf.compat.v1.train.SessionRunHook]]:
   """Splits what an `input_fn` returned into (features, labels, hooks).
 
-  A Dataset gives the tensors of an initializable iterator and the hook that initializes it. A pair is (features,
-  labels); anything else is features alone, with labels None.
+  A Dataset gives the tensors of an initializable iterator and the hook that initializes it. What initializes iterators
+  of other inputs is found in the collection `mkiter`. A pair is (features, labels); anything else is features alone,
+  with labels None.
   """
   hooks: List[tf.compat.v1.train.SessionRunHook] = []
   if isinstance(result, tf.data.Dataset):
     iterator = tf.compat.v1.data.make_initializable_iterator(result)
     hooks.append(DatasetInitializerHook(iterator.initializer))
     result = iterator.get_next()
+  else:
+    hooks.extend(DatasetInitializerHook(make) for make in tf.compat.v1.get_collection(MAKE_ITERATOR))
   if isinstance(result, (tuple, list)) and len(result) != 2:
     raise ValueError(f"input_fn returned {len(result)} elements; return features, or (features, labels).")
   features, labels = features_and_labels(result)

@@ -18,7 +18,14 @@ from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training.data import parsers
 from monolith.native_training.model_export import export_context
 
-__all__ = ["LayoutLookup", "create_partitioned_tables", "has_records", "remember_parser", "split_records"]
+__all__ = [
+  "LayoutLookup",
+  "create_partitioned_tables",
+  "has_records",
+  "parser_type_of_graph",
+  "remember_parser",
+  "split_records",
+]
 
 _PARSER_CTX = "layout_parser_ctx"
 
@@ -26,6 +33,11 @@ _PARSER_CTX = "layout_parser_ctx"
 def remember_parser(ctx: parsers.ParserCtx) -> None:
   """Keeps for the default graph what the parser of its input left in `ctx`."""
   _parser_of_graph()[0] = ctx
+
+
+def parser_type_of_graph() -> Optional[str]:
+  """Which records the parser of the default graph's input took; None where none did."""
+  return _parser_of_graph()[0].parser_type
 
 
 def _parser_of_graph() -> List[parsers.ParserCtx]:

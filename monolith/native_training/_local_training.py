@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from monolith.native_training import tf_estimator
 from monolith.native_training._local_cluster import LocalCluster
+from monolith.native_training._model_dumps import noted_training
 from monolith.native_training._table_kinds import make_config_backward_compatible
 from monolith.native_training._training_config import CpuTrainingConfig
 from monolith.native_training._training_functions import CpuTraining
@@ -87,7 +88,8 @@ class LocalTraining:
     if self._cluster is not None and self._config.partial_recovery:
       # Servers that were initialized keep what they hold; what an earlier loop left there is not this one's.
       self._cluster.reset()
-    with self._estimator() as estimator:
+    # Only what is noted from here on is dumped, so the estimator's functions are made inside.
+    with noted_training(self._training, self._config, self._model_dir), self._estimator() as estimator:
       return estimator.train(input_fn, hooks=hooks, steps=steps, max_steps=max_steps)
 
   def evaluate(

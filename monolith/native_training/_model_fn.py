@@ -20,6 +20,7 @@ from monolith.native_training._model_metrics import (
   refuse_unsupported_sinks,
   show_metrics,
 )
+from monolith.native_training.model_dump.dump_utils import DumpUtils
 from monolith.native_training.model_export import export_context
 
 __all__ = ["build_spec"]
@@ -43,6 +44,9 @@ def build_spec(model: Any, features: Mapping[str, Any], mode: str, real_mode: st
   with keras_versions.learning_phase(int(real_mode == ModeKeys.TRAIN)):
     user_spec = to_spec(model.model_fn(features, real_mode))
   heads = normalize_heads(user_spec, model.metrics.deep_insight_target)
+  DumpUtils().add_model_fn(
+    model, mode, features, heads.labels, user_spec.loss, heads.preds, heads.names, heads.classification
+  )
   writes = model.p.output_path is not None and real_mode != ModeKeys.TRAIN and not export_context.is_exporting()
   file = write_predictions(model, features, heads) if writes else None
   if real_mode == ModeKeys.PREDICT:
@@ -107,6 +111,7 @@ def _train_spec(model: Any, mode: str, heads: Heads, loss: tf.Tensor, user_spec:
       f"{model.name}: dense_optimizer not found! Set EstimatorSpec.optimizer in model_fn, or "
       "_default_dense_optimizer in the model's constructor."
     )
+  DumpUtils().add_optimizer(optimizer)
   train_ops = add_native_metrics(heads)
   train_ops.append(
     feature_utils.apply_gradients_with_var_optimizer(

@@ -76,7 +76,8 @@ class CpuTrainingConfig:
     does so in training, evaluation and prediction where the model and the input allow it, and logs what it does; the
     numbers are the same.
   :param only_feature_engineering: run the input pipeline only. Refused.
-  :param enable_model_dump: record the model's graphs. Refused.
+  :param enable_model_dump: write the graphs of training and serving to `<model_dir>/model_dump` after a local
+    training; see `model_dump.dump_utils`.
   :param profile_some_steps_from: first step of a profile of ten steps, counted in this run.
   :param profile_save_steps_interval: steps from the begin of one profile to that of the next.
   :param profile_with_nvprof_from_to: steps to profile by nvprof. Refused.
@@ -227,6 +228,7 @@ _SUPPORTED: FrozenSet[str] = frozenset(
     "enable_alias_map_auto_gen",
     "enable_embedding_postpush",
     "enable_fused_layout",
+    "enable_model_dump",
     "enable_model_ckpt_info",
     "use_native_multi_hash_table",
     "enable_variable_partition",
@@ -292,7 +294,6 @@ _REASONS: Dict[str, str] = {
   "chief_timeout_secs": _WORKERS,
   "max_slow_start_wait_minute": _WORKERS,
   "only_feature_engineering": "there is no model to build then; cpu_training.local_train takes it",
-  "enable_model_dump": "model dumps are not built; export the model",
   "profile_with_nvprof_from_to": _GPU + "; profile_some_steps_from profiles those",
   "submit_time_secs": _METRICS,
   "containers_ready_time_secs": _METRICS,

@@ -208,6 +208,8 @@ class Estimator:
   ) -> Estimator:
     """Trains; resumes from the newest checkpoint.
 
+    With `enable_model_dump` the graphs of training and serving are written to `<model_dir>/model_dump` afterwards.
+
     Args:
       steps: further steps; `params.train.steps` when neither limit is given.
       max_steps: global step to stop at; `params.train.max_steps` when neither is given.

@@ -19,7 +19,6 @@ from idl.matrix.proto import example_pb2
 from monolith.core import hyperparams
 from monolith.native_training import (
   _embedding_slices,
-  _flags,
   _model_fn,
   device_utils,
   distribution_utils,
@@ -43,6 +42,7 @@ from monolith.native_training.feature import (
   FeatureSlot,
   FeatureSlotConfig,
 )
+from monolith.native_training.model_dump.dump_utils import DumpUtils
 from monolith.native_training.model_export import export_context
 from monolith.native_training.native_task import NativeTask
 
@@ -189,7 +189,7 @@ class MonolithBaseModel(NativeTask, abc.ABC):
   ) -> Callable[[], tf_estimator.export.ServingInputReceiver]:
     def serving_input_receiver_fn_internal() -> tf_estimator.export.ServingInputReceiver:
       with MonolithDeviceCtx(DeviceCtxType.INPUT_RECEIVER_FN):
-        return self.serving_input_receiver_fn()
+        return DumpUtils().record_receiver(self.serving_input_receiver_fn)()
 
     return serving_input_receiver_fn_internal
 
@@ -306,8 +306,6 @@ class MonolithModel(MonolithBaseModel):
     super().__init__(type(self).params() if params is None else params)
     if self.p.feature_list:
       feature_list.FeatureList.parse(self.p.feature_list)
-    if _flags.flag_value("enable_model_dump", False):
-      raise ValueError("the flag enable_model_dump is not supported yet; leave it unset.")
 
   def _name_and_slot(self, item: Any) -> Tuple[str, Optional[int]]:
     listed = feature_list.FeatureList.parse(self.p.feature_list) if self.p.feature_list else None
@@ -326,6 +324,7 @@ class MonolithModel(MonolithBaseModel):
       hashtable_config=entry.GpucucoHashTableConfig() if gpu else entry.CuckooHashTableConfig(),
     )
 
+  @DumpUtils().record_feature
   def create_embedding_feature_column(
     self,
     feature_name: Union[str, int],
@@ -406,6 +405,7 @@ class MonolithModel(MonolithBaseModel):
       )
     return fc, fc_slice
 
+  @DumpUtils().record_slice
   def lookup_embedding_slice(
     self,
     features: Any,
