@@ -75,53 +75,81 @@ class EntryReader {
         scratch_(plain_ ? 0 : (value_bytes_ + 7) / 8) {}
 
   int64_t ReadEach(const int64_t* fids, int64_t n, float* embeddings) {
+    const int64_t blocks = (n + kBlock - 1) / kBlock;
+    const auto size_of = [n](int64_t b) { return std::min(kBlock, n - b * kBlock); };
     int64_t present = 0;
-    for (int64_t begin = 0; begin < n; begin += kBlock) {
-      const int64_t size = std::min(kBlock, n - begin);
-      present += ReadBlock(fids + begin, size, embeddings + begin * dim_);
+    for (int64_t b = 0; b < blocks + kStages - 1; ++b) {
+      if (b < blocks) FetchHomes(fids + b * kBlock, size_of(b), &blocks_[b % kStages]);
+      if (b >= 1 && b - 1 < blocks) FindEntries(fids + (b - 1) * kBlock, size_of(b - 1), &blocks_[(b - 1) % kStages]);
+      if (b >= 2 && b - 2 < blocks) FindFurther(fids + (b - 2) * kBlock, &blocks_[(b - 2) % kStages]);
+      if (b < 3) continue;
+      const int64_t begin = (b - 3) * kBlock;
+      present += CopyBlock(fids + begin, size_of(b - 3), blocks_[(b - 3) % kStages], embeddings + begin * dim_);
     }
     return present;
   }
 
  private:
-  // Keys that go through hash, probe and copy together: each step fetches what the next one touches, and takes long
-  // enough for it to arrive.
-  static constexpr int64_t kBlock = 64;
-
-  int64_t ReadBlock(const int64_t* fids, int64_t n, float* embeddings) {
-    FidIndex::Sighting sightings[kBlock];
+  // Keys that go through hash, probe and copy together. Each stage fetches what the next one touches; blocks behind
+  // each other are in different stages, so that memory has always something to bring.
+  static constexpr int64_t kBlock = 16;
+  static constexpr int kStages = 4;
+  struct Block {
+    const FidIndex::Array* arrays[kBlock];
     Bucket* homes[kBlock];
+    uint32_t controls[kBlock];
+    uint32_t entries[kBlock];
     const char* values[kBlock];
+    uint32_t further;  // one bit a key that perhaps lies not in its home
+
+    FidIndex::Sighting SightingOf(int64_t i) const { return {arrays[i], homes[i], controls[i], entries[i]}; }
+  };
+
+  void FetchHomes(const int64_t* fids, int64_t n, Block* block) {
     for (int64_t i = 0; i < n; ++i) {
       const HashedFid hash = HashFid(fids[i]);
-      sightings[i].array = storage_.shard(hash.shard).index.Current();
-      homes[i] = sightings[i].array->HomeOf(hash.home);
-      __builtin_prefetch(homes[i]);
+      block->arrays[i] = storage_.shard(hash.shard).index.Current();
+      block->homes[i] = block->arrays[i]->HomeOf(hash.home);
+      __builtin_prefetch(block->homes[i]);
     }
-    const auto fetch_value = [&](int64_t i) {
-      if (sightings[i].entry == FidIndex::kNoEntry) return;
-      values[i] = storage_.slab().At(sightings[i].entry);
-      PrefetchBytes(values[i], value_bytes_);
-    };
-    int64_t further[kBlock];
-    int64_t num_further = 0;
+    KeepPrefetches();
+  }
+
+  void FindEntries(const int64_t* fids, int64_t n, Block* block) {
+    for (int64_t i = 0; i < n; ++i) block->controls[i] = FidIndex::ControlOf(*block->homes[i]);
+    FidIndex::FindEachAtHome(block->homes, fids, n, block->entries);
+    uint32_t further = 0;
     for (int64_t i = 0; i < n; ++i) {
-      sightings[i] = FidIndex::FindAtHome(*sightings[i].array, homes[i], fids[i]);
-      fetch_value(i);
-      if (!FidIndex::MayLieFurther(*homes[i], sightings[i].entry)) continue;
-      FidIndex::FetchNext(homes[i]);
-      further[num_further++] = i;
+      if (block->entries[i] != FidIndex::kNoEntry) {
+        FetchValue(block->entries[i], &block->values[i]);
+      } else if (FidIndex::MayLieFurther(*block->homes[i], FidIndex::kNoEntry)) {
+        FidIndex::FetchNext(block->homes[i]);
+        further |= 1u << i;
+      }
     }
-    for (int64_t f = 0; f < num_further; ++f) {
-      const int64_t i = further[f];
-      sightings[i].entry = FidIndex::Locate(*sightings[i].array, homes[i], fids[i]).entry;
-      fetch_value(i);
+    block->further = further;
+  }
+
+  void FindFurther(const int64_t* fids, Block* block) {
+    for (uint32_t left = block->further; left != 0; left &= left - 1) {
+      const int i = __builtin_ctz(left);
+      block->entries[i] = FidIndex::Locate(*block->arrays[i], block->homes[i], fids[i]).entry;
+      if (block->entries[i] != FidIndex::kNoEntry) FetchValue(block->entries[i], &block->values[i]);
     }
+  }
+
+  void FetchValue(uint32_t entry, const char** value) {
+    *value = storage_.slab().At(entry);
+    PrefetchBytes(*value, value_bytes_);
+  }
+
+  int64_t CopyBlock(const int64_t* fids, int64_t n, const Block& block, float* embeddings) {
     int64_t present = 0;
     for (int64_t i = 0; i < n; ++i, embeddings += dim_) {
-      present += sightings[i].entry != FidIndex::kNoEntry && Copy(values[i], sightings[i], embeddings)
+      const FidIndex::Sighting sighting = block.SightingOf(i);
+      present += sighting.entry != FidIndex::kNoEntry && Copy(block.values[i], sighting, embeddings)
                      ? 1
-                     : ReadOne(fids[i], sightings[i], embeddings);
+                     : ReadOne(fids[i], sighting, embeddings);
     }
     return present;
   }
@@ -156,6 +184,7 @@ class EntryReader {
   const int64_t dim_;
   const size_t value_bytes_;
   std::vector<uint64_t> scratch_;
+  Block blocks_[kStages];
 };
 
 }  // namespace

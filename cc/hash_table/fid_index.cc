@@ -90,17 +90,22 @@ class ArrayCopy {
 };
 
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-// A bucket in one register: nobody but the caller writes to it.
+// A bucket in one register, which tells where the fid is; a writer may have changed a part of it meanwhile. So the cell is
+// read again as EntryOf reads it: a fid that shows behind its number is that number's. Where it shows no longer, all
+// cells are read in that way.
 MONOLITH_AVX512 void FindEachAvx512(Bucket* const* homes, const int64_t* fids, int n, uint32_t* entries) {
   constexpr int kFirstEntry = offsetof(Bucket, entries) / sizeof(uint32_t);
+  constexpr uint32_t kLastCell = 1u << (kCellsPerBucket - 1);
   for (int i = 0; i < n; ++i) {
-    const __m512i bucket = _mm512_load_si512(homes[i]);
+    const Bucket& home = *homes[i];
+    const __m512i bucket = _mm512_load_si512(&home);
     const uint32_t same = _mm512_cmpeq_epi64_mask(bucket, _mm512_set1_epi64(fids[i]));
     const uint32_t full = _mm512_test_epi32_mask(bucket, bucket) >> kFirstEntry;
-    const uint32_t cell = same & full & ((1u << kCellsPerBucket) - 1);
-    const auto* const numbers = homes[i]->entries;
-    const uint32_t number = numbers[__builtin_ctz(cell | 1u << kCellsPerBucket) % 8].load(std::memory_order_relaxed);
-    entries[i] = cell == 0 ? FidIndex::kNoEntry : number;
+    const uint32_t cells = same & full & (2 * kLastCell - 1);
+    const int cell = __builtin_ctz(cells | kLastCell);
+    const uint32_t number = home.entries[cell].load(std::memory_order_acquire);
+    entries[i] = cells == 0 ? FidIndex::kNoEntry : number;
+    if (cells != 0 && home.fids[cell].load(std::memory_order_relaxed) != fids[i]) entries[i] = home.EntryOf(fids[i]);
   }
 }
 #endif

@@ -198,11 +198,15 @@ class FidIndex {
   // fetched by FetchNext and its entry found, later, by Locate. Of new keys a third find their home full, and
   // four fifths of those a cell in the three buckets behind it.
   static Sighting FindAtHome(const Array& array, Bucket* home, int64_t fid) {
-    uint32_t control = home->control.load(std::memory_order_acquire);
-    if (control & Bucket::kChangingBit) control = AwaitChange(*home);
+    const uint32_t control = ControlOf(*home);
     return {&array, home, control, home->EntryOf(fid)};
   }
-  // Without a view to confirm, for the writer: the entries of `n` keys that lie in their homes, kNoEntry for the others.
+  // What a Sighting's `control` is, to be read before the cells.
+  static uint32_t ControlOf(const Bucket& home) {
+    const uint32_t control = home.control.load(std::memory_order_acquire);
+    return control & Bucket::kChangingBit ? AwaitChange(home) : control;
+  }
+  // The entries of `n` keys that lie in their homes, kNoEntry for the others. A reader has their ControlOf before.
   static void FindEachAtHome(Bucket* const* homes, const int64_t* fids, int n, uint32_t* entries);
   static bool MayLieFurther(const Bucket& home, uint32_t found) { return found == kNoEntry && home.passed(); }
   static void FetchNext(const Bucket* bucket) {

@@ -62,9 +62,14 @@ inline void LoadShared(void* to, const void* shared, size_t bytes) {
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
   const auto* source = static_cast<const char*>(shared);
   auto* target = static_cast<char*>(to);
-  for (; bytes >= 16; bytes -= 16, source += 16, target += 16) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(target), _mm_loadu_si128(reinterpret_cast<const __m128i*>(source)));
+  const auto copy = [&](size_t at) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(target + at),
+                     _mm_loadu_si128(reinterpret_cast<const __m128i*>(source + at)));
+  };
+  for (; bytes >= 64; bytes -= 64, source += 64, target += 64) {
+    for (const size_t at : {0, 16, 32, 48}) copy(at);
   }
+  for (; bytes >= 16; bytes -= 16, source += 16, target += 16) copy(0);
   if (bytes > 0) LoadAtomically(target, source, bytes);
 #else
   LoadAtomically(to, shared, bytes);
