@@ -13,13 +13,9 @@ from monolith.native_training._estimator_export import PredictOutput
 from monolith.native_training._estimator_spec import EstimatorSpec, ModeKeys
 from monolith.native_training._head_spec import EstimatorSpec as UserSpec
 from monolith.native_training._head_spec import Heads, normalize_heads, to_spec
+from monolith.native_training._message_sinks import add_message_sinks
+from monolith.native_training._model_metrics import add_native_metrics, head_metrics, show_metrics
 from monolith.native_training._prediction_files import PredictionFile, write_predictions
-from monolith.native_training._model_metrics import (
-  add_native_metrics,
-  head_metrics,
-  refuse_unsupported_sinks,
-  show_metrics,
-)
 from monolith.native_training.model_dump.dump_utils import DumpUtils
 from monolith.native_training.model_export import export_context
 
@@ -38,7 +34,8 @@ def build_spec(model: Any, features: Mapping[str, Any], mode: str, real_mode: st
     real_mode: the mode that `model_fn` gets: in a training loop the model's own `mode`, train or eval.
 
   Raises:
-    ValueError: `model_fn` returned something unusable, or a setting is not supported yet.
+    ValueError: `model_fn` returned something unusable, or a setting is not supported.
+    KeyError: messages about predictions are to be sent, and a feature that they have is missing.
   """
   # Layers that are called without `training` (Dropout, BatchNormalization, MLP) ask Keras for it.
   with keras_versions.learning_phase(int(real_mode == ModeKeys.TRAIN)):
@@ -51,11 +48,10 @@ def build_spec(model: Any, features: Mapping[str, Any], mode: str, real_mode: st
   file = write_predictions(model, features, heads) if writes else None
   if real_mode == ModeKeys.PREDICT:
     return _predict_spec(model, mode, heads, file)
-  refuse_unsupported_sinks(model.metrics)
   loss = _total_loss(model, user_spec.loss)
   if real_mode == ModeKeys.EVAL:
     return _eval_spec(model, mode, heads, loss, file)
-  return _train_spec(model, mode, heads, loss, user_spec)
+  return _train_spec(model, features, mode, heads, loss, user_spec)
 
 
 def _total_loss(model: Any, loss: Optional[tf.Tensor]) -> tf.Tensor:
@@ -104,7 +100,9 @@ def _eval_spec(model: Any, mode: str, heads: Heads, loss: tf.Tensor, file: Optio
   )
 
 
-def _train_spec(model: Any, mode: str, heads: Heads, loss: tf.Tensor, user_spec: UserSpec) -> EstimatorSpec:
+def _train_spec(
+  model: Any, features: Mapping[str, Any], mode: str, heads: Heads, loss: tf.Tensor, user_spec: UserSpec
+) -> EstimatorSpec:
   optimizer = user_spec.optimizer or getattr(model, "_default_dense_optimizer", None)
   if optimizer is None:
     raise ValueError(
@@ -112,7 +110,7 @@ def _train_spec(model: Any, mode: str, heads: Heads, loss: tf.Tensor, user_spec:
       "_default_dense_optimizer in the model's constructor."
     )
   DumpUtils().add_optimizer(optimizer)
-  train_ops = add_native_metrics(heads)
+  train_ops = [*add_native_metrics(heads), *add_message_sinks(model, features, heads)]
   train_ops.append(
     feature_utils.apply_gradients_with_var_optimizer(
       model.ctx,

@@ -8,22 +8,12 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 import tensorflow as tf
 
-from monolith.core import hyperparams
 from monolith.native_training import _flags
 from monolith.native_training._head_spec import Heads
 from monolith.native_training._streaming_auc import streaming_auc
 from monolith.native_training.hooks import progress_hook
 
-__all__ = ["add_native_metrics", "head_metrics", "refuse_unsupported_sinks", "show_metrics"]
-
-_SINKS = ("enable_deep_insight", "enable_kafka_metrics", "enable_file_metrics")
-
-
-def refuse_unsupported_sinks(metrics: hyperparams.Params) -> None:
-  """Raises ValueError when predictions are to be sent somewhere, which is not supported yet."""
-  for name in _SINKS:
-    if metrics[name] and metrics.deep_insight_sample_ratio > 0:
-      raise ValueError(f"metrics.{name} is not supported yet; leave it False.")
+__all__ = ["add_native_metrics", "head_metrics", "show_metrics"]
 
 
 def head_metrics(heads: Heads) -> Dict[str, Tuple[tf.Tensor, tf.Operation]]:

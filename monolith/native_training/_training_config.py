@@ -272,6 +272,7 @@ _ROUGHSORT = "rough sort is not built; run predict over the candidates"
 _KAFKA = "Kafka is not built; read files with monolith.data.PBDataset"
 _DATASERVICE = "a data service is not built; give the task's input_fn a tf.data.Dataset of your own"
 _ONLINE = "online servers of parameters are not built; export with params.serving.export_when_saving"
+_MODEL_METRICS = "it is a setting of the model; set params.metrics"
 _SERVERS = "parameter servers run inside this process, with TensorFlow's own settings"
 
 # Why a setting is refused.
@@ -320,6 +321,9 @@ _REASONS: Dict[str, str] = {
   "fountain_model_name": "fountain is an internal service",
   "dc_aware": _WORKERS,
   # Of RunnerConfig.
+  "deep_insight_name": f"{_MODEL_METRICS}.deep_insight_name",
+  "deep_insight_target": f"{_MODEL_METRICS}.deep_insight_target",
+  "deep_insight_sample_ratio": f"{_MODEL_METRICS}.deep_insight_sample_ratio",
   "kafka_topics": _KAFKA,
   "kafka_group_id": _KAFKA,
   "kafka_servers": _KAFKA,

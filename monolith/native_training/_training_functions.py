@@ -57,7 +57,6 @@ from monolith.native_training._sparse_step import (
 from monolith.native_training._training_config import CpuTrainingConfig, check_training_config
 from monolith.native_training.data import parsers
 from monolith.native_training.hooks import ckpt_hooks, progress_hook, session_hooks
-from monolith.native_training.model_dump.dump_utils import DumpUtils
 from monolith.native_training.model_export import export_context
 
 __all__ = ["CpuTraining", "get_req_time", "is_chief", "make_native_task_context"]
@@ -265,19 +264,17 @@ class CpuTraining:
       return None
 
   def create_model_fn(self) -> Callable[..., Any]:
-    """The task's model function over tables; the untouched one when the model has no embeddings."""
-    if not self._feature_configs.feature_to_table and not DumpUtils().enable:
-      return self._task.create_model_fn()
+    """The task's model function, in the task context and, when the model has embeddings, over tables."""
 
     def model_fn(features: Any, mode: str, config: Any, labels: Any = None) -> Any:
       note_input(features, labels)
-      if not self._feature_configs.feature_to_table:
-        spec = call_with_accepted(
-          self._task.create_model_fn(), features=features, labels=labels, mode=mode, config=config
-        )
-      else:
-        with self._task_context():
+      with self._task_context():
+        if self._feature_configs.feature_to_table:
           spec = _ModelBuilder(self, self._task, mode, config).build(features, labels)
+        else:
+          spec = call_with_accepted(
+            self._task.create_model_fn(), features=features, labels=labels, mode=mode, config=config
+          )
       note_spec(self._task, mode, features, labels, spec)
       return spec
 

@@ -97,22 +97,22 @@ class NativeContext:
 
 
 _METRICS: Tuple[Tuple[str, Any, str], ...] = (
-  ("enable_deep_insight", False, "Send sampled predictions to deep insight."),
+  ("enable_deep_insight", False, "Send sampled predictions of training to dump_filename, and log counts."),
   ("deep_insight_target", "ctr_head", "Head names, comma-separated, where model_fn gives none."),
-  ("deep_insight_name", None, "Name of the model there, and the default of model_name."),
-  ("deep_insight_sample_ratio", 0.01, "Share of the samples that is sent."),
-  ("extra_fields_keys", [], "Further fields that are sent."),
+  ("deep_insight_name", None, "Name of the model in messages, and the default of model_name."),
+  ("deep_insight_sample_ratio", 0.01, "Share of the users whose predictions are sent."),
+  ("extra_fields_keys", [], "Further features that are sent, dense, a value a row."),
   ("enable_throughput_hook", True, "Report samples per second as a metric."),
-  ("enable_kafka_metrics", False, "Send predictions to Kafka."),
+  ("enable_kafka_metrics", False, "Send them to $KAFKA_TOPIC_NAME of $KAFKA_BROKER_LIST."),
   ("enable_tf2_profiler_hook", True, "Allow profiling by the TensorFlow profiler."),
-  ("enable_file_metrics", False, "Write predictions to files."),
-  ("file_base_name", "/vepfs/jaguar_deepinsight_results", "Directory of those files."),
+  ("enable_file_metrics", False, "Write them to files of lines."),
+  ("file_base_name", "/vepfs/jaguar_deepinsight_results", "Directory of those files, given to key_fn."),
   ("file_ext", "txt", "Suffix of those files."),
-  ("parse_fn", None, "Turns a record into fields."),
-  ("key_fn", None, "Key of a record, by which records are ordered."),
-  ("layout_fn", None, "Turns fields into a line."),
-  ("dump_filename", "", "Also dump the records to this file."),
-  ("use_data_service", False, "The input comes from a data service."),
+  ("parse_fn", None, "Makes an item of a message; reads JSON by default."),
+  ("key_fn", None, "(item, worker, file_base_name) -> directory; by model, day and worker by default."),
+  ("layout_fn", None, "Makes a line of an item; JSON by default."),
+  ("dump_filename", "", "Dump messages to TFRecords in <this>.part-<worker> too."),
+  ("use_data_service", False, "Kept for compatibility; input_fn says where the input comes from."),
 )
 
 _TRAIN = (

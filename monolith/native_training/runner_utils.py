@@ -24,7 +24,7 @@ class RunnerConfig(DistributedCpuTrainingConfig):
 
   :param task: class or script of the model. Refused.
   :param tf_config: TF_CONFIG of the job. Refused.
-  :param deep_insight_name: the model's name in deep insight. Refused.
+  :param deep_insight_name: the model's name in messages; set the model's params.metrics. Refused.
   :param discovery_type: how processes find each other; a local job needs none.
   :param zk_server: ZooKeeper's address. Refused.
   :param zk_watch_address_family: ipv4 or ipv6. Refused.
@@ -44,8 +44,8 @@ class RunnerConfig(DistributedCpuTrainingConfig):
   :param kafka_dump_prefix: framing of the input. Refused.
   :param restore_dir: directory of checkpoints to start from where model_dir has none.
   :param restore_ckpt: the checkpoint there, such as model.ckpt-30; the newest one by default.
-  :param deep_insight_target: heads in deep insight. Refused.
-  :param deep_insight_sample_ratio: share of samples sent there. Refused.
+  :param deep_insight_target: heads in messages; likewise. Refused.
+  :param deep_insight_sample_ratio: share of users in messages; likewise. Refused.
   :param unified_serving: kept for compatibility. Refused.
   :param use_estimator: kept for compatibility. Refused.
   :param kafka_topics: topics of the input. Refused.
