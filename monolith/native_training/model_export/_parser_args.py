@@ -13,7 +13,7 @@ from idl.matrix.proto import example_pb2, proto_parser_pb2
 from monolith.native_training import utils
 from monolith.native_training.data import feature_list as feature_lists
 from monolith.native_training.model_export import _made_up_records
-from monolith.native_training.model_export._feature_meta import dense_metas, extra_metas
+from monolith.native_training.model_export._feature_meta import dense_metas, extra_metas, sparse_metas
 from monolith.native_training.model_export._random_draws import Draws, Seed
 
 __all__ = ["ParserArgs", "gen_records"]
@@ -127,13 +127,15 @@ def gen_records(args: ParserArgs, actions: Optional[Sequence[int]] = None, rng: 
     "actions": actions,
     "rng": draws,
   }
+  # Looked up once, and not again for every record.
+  if args.variant_type == "instance":
+    slots = _made_up_records.fidv1_slots(args.fidv1_features, args.feature_list)
+    fidv2 = sparse_metas(args.fidv2_features, args.feature_list)
+    return [_made_up_records.gen_instance(slots, fidv2, **common) for _ in range(args.batch_size)]
+  sparse = sparse_metas(args.sparse_features, args.feature_list)
   if args.variant_type == "example_batch":
-    return [_made_up_records.gen_example_batch(args.sparse_features, batch_size=args.batch_size, **common)]
-  if args.variant_type == "example":
-    return [_made_up_records.gen_example(args.sparse_features, **common) for _ in range(args.batch_size)]
-  return [
-    _made_up_records.gen_instance(args.fidv1_features, args.fidv2_features, **common) for _ in range(args.batch_size)
-  ]
+    return [_made_up_records.gen_example_batch(sparse, batch_size=args.batch_size, **common)]
+  return [_made_up_records.gen_example(sparse, **common) for _ in range(args.batch_size)]
 
 
 def _signature_names(given: Any) -> List[str]:
