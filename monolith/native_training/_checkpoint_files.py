@@ -16,6 +16,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from monolith.native_training import monolith_checkpoint_state_pb2
+from monolith.native_training._atomic_files import atomic_write as atomic_write_text
 
 __all__ = [
   "MONOLITH_CHECKPOINT_FILE",
@@ -109,14 +110,6 @@ def check_writable(directory: str) -> None:
     raise ValueError(
       f"directory {directory!r} cannot be written ({error.message}); choose another model_dir or fix its permissions."
     ) from error
-
-
-def atomic_write_text(path: str, content: str) -> None:
-  """Writes `content` beside `path` and renames it into place."""
-  temporary = f"{path}.tmp{uuid.uuid4().hex}"
-  with tf.io.gfile.GFile(temporary, "w") as file:
-    file.write(content)
-  tf.io.gfile.rename(temporary, path, overwrite=True)
 
 
 def get_monolith_checkpoint_state(

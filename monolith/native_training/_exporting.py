@@ -28,7 +28,7 @@ def create_exporter(
   Args:
     task: a CpuTraining, or a NativeTask for a model without tables.
     model_dir: directory of the checkpoints.
-    warmup_file: warmup requests that go into the export.
+    warmup_file: warmup requests that go into the export; made up where it does not exist. None leaves them out.
     export_dir_base: directory of exports, relative to model_dir or absolute.
     dense_only: export the dense part only; distributed mode only.
     include_graphs: names of the sub-models to export; distributed mode only.

@@ -260,7 +260,10 @@ class MLPEnv:
     role = self._role(role)
     host = self.get_host(role, index)
     if not host:
-      raise ValueError(f"MLP_{role}_{index}_PRIMARY_HOST is not set, so nobody knows where {role} {index} is.")
+      raise ValueError(
+        f"MLP_{role}_{index}_PRIMARY_HOST is not set, so nobody knows where {role} {index} is; give the job that role, "
+        "or set the variable to its host."
+      )
     if use_ssh and self.ssh_port is None:
       raise ValueError("MLP_SSH_PORT is not set; pass use_ssh=False to ask the process' own port.")
     return host, self.ssh_port if use_ssh else self.get_port(role, index)
@@ -315,7 +318,10 @@ class MLPEnv:
       raise ValueError("profiler_trace: pass a logdir, as MLP_LOG_PATH is not set.")
     indices = range(self.num_replicas(role)) if index < 0 else [index]
     if not indices:
-      raise ValueError(f"profiler_trace: MLP_{self._role(role)}_NUM is not set, so there is nobody to trace.")
+      raise ValueError(
+        f"profiler_trace: MLP_{self._role(role)}_NUM is not set, so there is nobody to trace; name a role of the job "
+        f"({', '.join(sorted(self.all_roles)) or 'it has none'}), or pass an index."
+      )
     addrs = []
     for i in indices:
       host, _ = self._where(role, i, use_ssh=False)

@@ -115,7 +115,10 @@ def _dsworker(env: MLPEnv, dispatcher_role: str, port: int) -> dsvc.WorkerServer
   dispatcher = env.dispatcher_addr(dispatcher_role)
   if dispatcher is None:
     role = dispatcher_role.upper()
-    raise ValueError(f"MLP_{role}_0_PRIMARY_HOST or MLP_{role}_0_PORT is not set, so there is no dispatcher to join.")
+    raise ValueError(
+      f"MLP_{role}_0_PRIMARY_HOST or MLP_{role}_0_PORT is not set, so there is no dispatcher to join; give the job "
+      "that role, or switch dataset_use_dataservice off."
+    )
   host = f"[{env.host}]" if ":" in env.host else env.host
   return dsvc.WorkerServer(
     dsvc.WorkerConfig(

@@ -41,7 +41,7 @@ def set_remote_addresses(addresses: Mapping[str, Sequence[str]]) -> None:
     _ADDRESSES.update({model: list(replicas) for model, replicas in addresses.items() if replicas})
     known = {address for replicas in _ADDRESSES.values() for address in replicas}
     for address in set(_CHANNELS) - known:
-      _CHANNELS.pop(address).close()
+      del _CHANNELS[address]  # not closed, which would cancel the calls under way; the last of them closes it
 
 
 class RemoteCall(NamedTuple):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import numpy as np
@@ -68,17 +68,10 @@ def remote_predict(
       `tf.errors.UnknownError` with that message.
     ImportError: tensorflow-serving-api is not installed.
   """
-  if model_name is None:
-    raise ValueError("remote_predict: model_name is None; name the model, such as 'ranker:ps_0'.")
-  if max_rpc_deadline_millis <= 0:
-    raise ValueError(f"remote_predict: max_rpc_deadline_millis is {max_rpc_deadline_millis}; it must be > 0.")
   types = [tf.as_dtype(dtype) for dtype in output_types or [tf.float32] * len(output_tensor_alias)]
-  for aliases, values, what in (
-    (input_tensor_alias, input_tensors, "input_tensors"),
-    (output_tensor_alias, types, "output_types"),
-  ):
-    if len(aliases) != len(values):
-      raise ValueError(f"remote_predict: {len(aliases)} names {list(aliases)} for {len(values)} {what}; give each one.")
+  _check_call(model_name, max_rpc_deadline_millis)
+  _check_aliases(input_tensor_alias, input_tensors, "input_tensors")
+  _check_aliases(output_tensor_alias, types, "output_types")
   call = RemoteCall(
     tuple(input_tensor_alias),
     tuple(output_tensor_alias),
@@ -93,8 +86,28 @@ def remote_predict(
   _serving_protos.load("predict_pb2")
   function = call.run if fail_op_on_rpc_error else lambda *values: _run_or_zeros(call, values)
   if not tf.executing_eagerly():
-    tf.compat.v1.add_to_collection(REMOTE_CALLS, call)
+    _outermost_graph().add_to_collection(REMOTE_CALLS, call)
   return tf.nest.flatten(tf.numpy_function(function, list(input_tensors), types, name=name))
+
+
+def _check_call(model_name: Optional[str], max_rpc_deadline_millis: int) -> None:
+  if model_name is None:
+    raise ValueError("remote_predict: model_name is None; name the model, such as 'ranker:ps_0'.")
+  if max_rpc_deadline_millis <= 0:
+    raise ValueError(f"remote_predict: max_rpc_deadline_millis is {max_rpc_deadline_millis}; it must be > 0.")
+
+
+def _check_aliases(aliases: Sequence[str], values: Sequence[Any], what: str) -> None:
+  if len(aliases) != len(values):
+    raise ValueError(f"remote_predict: {len(aliases)} names {list(aliases)} for {len(values)} {what}; give each one.")
+
+
+def _outermost_graph() -> tf.Graph:
+  """The default graph, or that which calls it if it is the body of a function or of a branch."""
+  graph = tf.compat.v1.get_default_graph()
+  while getattr(graph, "outer_graph", None) is not None:
+    graph = graph.outer_graph
+  return graph
 
 
 def _run_or_zeros(call: RemoteCall, values: Sequence[np.ndarray]) -> List[np.ndarray]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import tempfile
 from typing import Any, Dict, Hashable, Iterable, List, Optional, Sequence, Set, Tuple
 
 import tensorflow as tf
 
+from monolith.native_training import net_utils
 from monolith.core.keras_params import check_list, extend_as_list, get_ndim, int_shape, with_params
 
 __all__ = [
@@ -161,13 +161,7 @@ def _operation(graph: tf.Graph, name: str) -> tf.Operation:
 
 def get_local_host() -> str:
   """An address under which other machines reach this one; `127.0.0.1` when there is no network."""
-  # Connecting a datagram socket sends nothing; it only asks the kernel which address it would use.
-  with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-    try:
-      probe.connect(("192.0.2.1", 9))
-      return probe.getsockname()[0]
-    except OSError:
-      return "127.0.0.1"
+  return net_utils.get_local_ip()
 
 
 def get_test_tmp_dir() -> str:

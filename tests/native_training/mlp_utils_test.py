@@ -500,11 +500,19 @@ class TestPass:
     mlp_utils.mlp_pass()
     assert _dispatcher_flag() == ""
 
-  @pytest.mark.parametrize("role", ["ps", "other"])
-  def test_other_roles_go_on(self, environment, role):
+  @pytest.mark.parametrize(
+    "role, said", [("ps", "PS 0 at "), ("other", "Role 'OTHER' is none of the job's known ones")]
+  )
+  def test_other_roles_go_on(self, environment, monkeypatch, role, said):
     environment(**JOB)
-    environment(MLP_ROLE=role)
+    environment(MLP_ROLE=role, MLP_ROLE_INDEX=0)
+    told = []
+    for level in ("info", "warning"):
+      monkeypatch.setattr(_mlp_roles.logging, level, lambda text, *args: told.append(text % args))
+    for server in ("DispatchServer", "WorkerServer"):
+      monkeypatch.setattr(dsvc, server, lambda *_: pytest.fail("this role serves nothing"))
     mlp_utils.mlp_pass()
+    assert len(told) == 1 and told[0].startswith(said)
 
   def test_a_dsworker_without_a_dispatcher_is_refused(self, environment, monkeypatch):
     environment(MLP_ROLE="dsworker", MLP_DSWORKER_NUM=1)

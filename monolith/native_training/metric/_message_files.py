@@ -60,7 +60,7 @@ def _field(item: Mapping[str, Any], names: Sequence[str], default: Any = None) -
 def _req_time(item: Mapping[str, Any]) -> str:
   value = _field(item, ("__REQ_TIME__", "req_time"))
   if value is None:
-    raise KeyError(f"a message without req_time; it has {sorted(item)}.")
+    raise KeyError(f"a message has no req_time, which says its day, but {sorted(item)}; give it one, or a key_fn.")
   return str(value)
 
 

@@ -70,6 +70,10 @@ class _MessageHook(tf.compat.v1.train.SessionRunHook):
   def _take(self, messages: list[Any]) -> None:
     raise NotImplementedError
 
+  def _at_exit(self) -> None:
+    """What waits is handed on when the process ends: an error that ends the loop calls no `end`."""
+    self.end(None)
+
 
 class KafkaMetricHook(_MessageHook):
   """Sends the messages of every step to the topic $KAFKA_TOPIC_NAME of the brokers $KAFKA_BROKER_LIST, beside the loop.
@@ -99,6 +103,7 @@ class KafkaMetricHook(_MessageHook):
     if self._producer is None:
       return
     producer, self._producer = self._producer, None
+    atexit.unregister(self._at_exit)
     producer.close()
     taken, failed = producer.success(), producer.failed()
     logging.info("Kafka took %d of %d messages, %d failed.", taken, producer.total(), failed)
@@ -109,6 +114,7 @@ class KafkaMetricHook(_MessageHook):
       if missing:
         raise ValueError(f"KafkaMetricHook: {' and '.join(missing)} not set; say in the environment where messages go.")
       self._producer = kafka_utils.KProducer(os.environ[_BROKERS_ENV].split(","), os.environ[_TOPIC_ENV])
+      atexit.register(self._at_exit)
     return self._producer
 
   def _take(self, messages: list[Any]) -> None:
@@ -189,12 +195,8 @@ class FileMetricHook(_MessageHook):
     if self._thread is None:
       self._thread = threading.Thread(target=self._run, name="file_metrics", daemon=True)
       self._thread.start()
-      # An error that ends the loop calls no `end`.
       atexit.register(self._at_exit)
     self._queue.put(messages)
-
-  def _at_exit(self) -> None:
-    self.end(None)
 
   def _run(self) -> None:
     while (messages := self._queue.get()) is not None:

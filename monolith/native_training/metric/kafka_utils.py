@@ -19,6 +19,7 @@ Message: TypeAlias = str | bytes
 
 _PAUSE_SECONDS = 2.0  # after a failure, so that brokers in trouble are not flooded
 _CLOSE_SECONDS = 1.0  # that Kafka's own threads get at the end
+_TIMEOUT = "KafkaTimeoutError"  # how kafka-python calls it that no broker was reached
 
 
 def _kafka_producer(brokers: str | Sequence[str]) -> Any:
@@ -35,7 +36,7 @@ class KProducer:
   """Sends messages to one topic from a thread of its own, and counts what became of them. Thread-safe.
 
   Kafka reports on its own threads, which must not wait: failures are handed to this object's thread, which counts and
-  logs them, and pauses.
+  logs them, and pauses. Messages wait in memory, as many as there are, while no broker can be reached.
 
   Args:
     brokers: `host:port`, or several.
@@ -53,6 +54,7 @@ class KProducer:
     self._has_stopped = False
     self._total = self._success = self._failed = 0
     self._errors: list[BaseException] = []  # of messages, reported and not yet counted
+    self._unreachable: BaseException | None = None  # why the last message found no broker
     # Messages to send; an empty list when there is an error to look at, None at the end.
     self._msg_queue: queue.Queue[list[Message] | None] = queue.Queue()
     self._stopping = threading.Event()
@@ -94,7 +96,11 @@ class KProducer:
       return self._failed
 
   def close(self) -> None:
-    """Sends what still waits and closes the connection. Closing it again does nothing; problems are logged."""
+    """Sends what still waits and closes the connection. Closing it again does nothing; problems are logged.
+
+    Kafka tries for a minute to reach a broker for a message, so the first one in vain is the last one tried: those
+    behind it count as failed.
+    """
     with self._lock:
       if self._has_stopped:
         return
@@ -126,9 +132,14 @@ class KProducer:
 
   def _send_all(self, msgs: list[Message]) -> None:
     for msg in msgs:
+      if self._unreachable is not None and self._stopping.is_set():
+        self._report(self._unreachable)
+        continue
       try:
         sent = self._producer.send(self.topic, msg)
+        self._unreachable = None
       except Exception as error:  # noqa: BLE001 (the other library's: a message too large, no broker, a wrong type)
+        self._unreachable = error if type(error).__name__ == _TIMEOUT else None
         self._report(error)
         continue
       sent.add_callback(self._send_success)

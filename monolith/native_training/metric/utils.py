@@ -65,45 +65,49 @@ def write_deep_insight(
     return tf.no_op()
   returns_messages = enable_kafka_metrics or bool(dump_filename)
   client = deep_insight_ops.deep_insight_client(enable_deep_insight_metrics, returns_messages, dump_filename)
-  req_times = tf.reshape(features["req_time"], [-1])
+  common = {
+    "deep_insight_client_tensor": client,
+    "req_times": tf.reshape(features["req_time"], [-1]),
+    "model_name": model_name,
+    "sample_ratio": sample_ratio,
+    "return_msgs": returns_messages,
+  }
   if targets:
     heads = _heads(features, targets, labels_list, preds_list, sample_rates_list)
-    keys = list(extra_fields_keys) + ([] if _UID in extra_fields_keys else [_UID])
-    return deep_insight_ops.write_deep_insight_v2(
-      deep_insight_client_tensor=client,
-      req_times=req_times,
-      model_name=model_name,
-      sample_ratio=sample_ratio,
-      extra_fields_values=[_column(features, key) for key in keys],
-      extra_fields_keys=keys,
-      return_msgs=returns_messages,
-      **heads,
-    )
-  if labels is None or preds is None or target is None:
-    raise ValueError("write_deep_insight: without targets, labels, preds and target are needed; one of them is None.")
-  return deep_insight_ops.write_deep_insight(
-    deep_insight_client_tensor=client,
-    uids=_column(features, _UID),
-    req_times=req_times,
-    labels=_flat(labels),
-    preds=_flat(preds),
-    sample_rates=_column(features, "sample_rate"),
-    model_name=model_name,
-    target=target,
-    sample_ratio=sample_ratio,
-    return_msgs=returns_messages,
-  )
+    fields = _extra_fields(features, extra_fields_keys)
+    return deep_insight_ops.write_deep_insight_v2(**heads, **fields, **common)
+  return deep_insight_ops.write_deep_insight(**_head(features, labels, preds, target), **common)
 
 
 def _column(features: Mapping[str, tf.Tensor], key: str) -> tf.Tensor:
   if key not in features:
-    raise KeyError(f"write_deep_insight: feature '{key}' is missing; there are {sorted(features)}.")
+    raise KeyError(f"write_deep_insight: feature '{key}' is missing; add it to {sorted(features)}.")
   return tf.reshape(features[key], [-1])
 
 
 def _flat(values: Any) -> tf.Tensor:
   values = tf.convert_to_tensor(values)
   return values if values.shape.rank == 1 else tf.reshape(values, [-1])
+
+
+def _extra_fields(features: Mapping[str, tf.Tensor], keys: Sequence[str]) -> dict[str, Any]:
+  keys = [*keys, *([] if _UID in keys else [_UID])]
+  return {"extra_fields_keys": keys, "extra_fields_values": [_column(features, key) for key in keys]}
+
+
+def _head(features: Mapping[str, tf.Tensor], labels: Any, preds: Any, target: str | None) -> dict[str, Any]:
+  """Arguments about the only head."""
+  needed = {"labels": labels, "preds": preds, "target": target}
+  missing = [name for name, value in needed.items() if value is None]
+  if missing:
+    raise ValueError(f"write_deep_insight: {' and '.join(missing)} missing; give them, or targets and the lists.")
+  return {
+    "uids": _column(features, _UID),
+    "labels": _flat(labels),
+    "preds": _flat(preds),
+    "sample_rates": _column(features, "sample_rate"),
+    "target": target,
+  }
 
 
 def _heads(

@@ -63,6 +63,10 @@ def _known_classes() -> Dict[Tuple[str, str], Any]:
   return found
 
 
+class _RefusedError(ValueError):
+  """A pickle holds what dumps cannot; the message names it."""
+
+
 class _PlainUnpickler(pickle.Unpickler):
   def __init__(self, data: bytes, what: str):
     super().__init__(io.BytesIO(data))
@@ -71,14 +75,14 @@ class _PlainUnpickler(pickle.Unpickler):
   def find_class(self, module: str, name: str) -> Any:
     known = _known_classes().get((module, name))
     if known is None:
-      raise ValueError(
+      raise _RefusedError(
         f"{self._what} holds {module}.{name}, which dumps cannot hold; they hold plain data, Params, optimizers of "
         "tf.compat.v1.train and of this library, and what embedding slices are made of."
       )
     return known
 
   def persistent_load(self, pid: Any) -> Any:
-    raise ValueError(f"{self._what} refers to something outside of it, {pid!r}; dumps cannot hold that.")
+    raise _RefusedError(f"{self._what} refers to something outside of it, {pid!r}; dumps cannot hold that.")
 
 
 def dump_plain(value: Any, what: str) -> bytes:
@@ -111,7 +115,7 @@ def load_plain(data: bytes, what: str) -> Any:
   """
   try:
     return _PlainUnpickler(data, what).load()
-  except ValueError:
+  except _RefusedError:
     raise
   except Exception as error:  # noqa: BLE001 (damaged pickles raise about anything)
     raise ValueError(f"{what} is no pickle of plain data: {error}") from error

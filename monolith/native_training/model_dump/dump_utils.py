@@ -17,9 +17,11 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
 from absl import logging
+from google.protobuf.message import DecodeError
 
 from monolith.core.errors import CallerError
 from monolith.native_training import embedding_combiners, entry
+from monolith.native_training._atomic_files import atomic_write
 from monolith.native_training._estimator_inputs import features_and_labels, parse_input
 from monolith.native_training._estimator_spec import ModeKeys
 from monolith.native_training.data import parsers
@@ -350,10 +352,7 @@ class DumpUtils:
     message.table_configs.extend(self._table_configs)
     message.feature_slice_dims.extend(self._feature_slice_dims)
     message.feature_combiners.extend(self._feature_combiners)
-    partial = f"{fname}.tmp"
-    with tf.io.gfile.GFile(partial, "wb") as file:
-      file.write(message.SerializeToString(deterministic=True))
-    tf.io.gfile.rename(partial, fname, overwrite=True)
+    atomic_write(fname, message.SerializeToString(deterministic=True))
 
   def _noted(self) -> List[Tuple[str, monolith_model_pb2.ProtoModel, tf.compat.v1.GraphDef]]:
     noted = ((ModeKeys.TRAIN, self.train, self.train_graph), (ModeKeys.PREDICT, self.infer, self.infer_graph))
@@ -363,11 +362,17 @@ class DumpUtils:
     """Reads a dump, in the place of all that was noted before. It unpickles nothing.
 
     Raises:
-      google.protobuf.message.DecodeError: the file is no dump.
+      ValueError: the file is no dump.
       tf.errors.NotFoundError: there is no such file.
     """
     with tf.io.gfile.GFile(fname, "rb") as file:
-      message = monolith_model_pb2.ModelDump.FromString(file.read())
+      content = file.read()
+    try:
+      message = monolith_model_pb2.ModelDump.FromString(content)
+    except DecodeError as error:
+      raise ValueError(f"{fname} is no model dump ({error}); write one by training with enable_model_dump.") from error
+    if not message.model_dump:
+      raise ValueError(f"{fname} is no model dump, or one of no model; write one by training with enable_model_dump.")
     self.reset()
     self._run_config, self._user_params = message.run_config, list(message.user_params)
     if ModeKeys.TRAIN in message.model_dump:

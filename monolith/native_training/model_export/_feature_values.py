@@ -50,8 +50,7 @@ def gen_fids_v1(slot: int, size: int = 1, rng: Seed = None) -> List[int]:
       logging.WARNING, "slot %d is not in (0, %d): no fids of version 1 are made up.", 10, slot, MAX_SLOT_V1
     )
     return []
-  draws = Draws.of(rng)
-  return [slot << _V1_BITS | draws.bits(_V1_BITS) for _ in range(size)]
+  return [slot << _V1_BITS | low for low in Draws.of(rng).bits(_V1_BITS, size)]
 
 
 def gen_fids_v2(slot: int, size: int = 1, rng: Seed = None) -> List[int]:
@@ -65,8 +64,7 @@ def gen_fids_v2(slot: int, size: int = 1, rng: Seed = None) -> List[int]:
   """
   if not 0 < slot < MAX_SLOT_V2:
     raise ValueError(f"gen_fids_v2: slot is {slot}; fids of version 2 have slots in (0, {MAX_SLOT_V2}).")
-  draws = Draws.of(rng)
-  return [slot << _V2_BITS | draws.bits(_V2_BITS) for _ in range(size)]
+  return [slot << _V2_BITS | low for low in Draws.of(rng).bits(_V2_BITS, size)]
 
 
 @functools.singledispatch
@@ -178,8 +176,9 @@ def fill_line_id(
     ValueError: LineId has no such field.
   """
   draws = Draws.of(rng)
-  line_id.uid = _USER_SLOT << hash_len | draws.bits(hash_len)
-  line_id.item_id = _ITEM_SLOT << hash_len | draws.bits(hash_len)
+  user, item = draws.bits(hash_len, 2)
+  line_id.uid = _USER_SLOT << hash_len | user
+  line_id.item_id = _ITEM_SLOT << hash_len | item
   line_id.req_time = draws.now
   line_id.sample_rate = 1.0
   _draw_actions(line_id, 1, actions, draws)

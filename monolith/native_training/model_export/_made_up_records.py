@@ -16,7 +16,7 @@ from monolith.native_training.model_export._feature_meta import (
 )
 from monolith.native_training.model_export._random_draws import Draws, Seed
 
-__all__ = ["gen_example", "gen_example_batch", "gen_instance"]
+__all__ = ["fidv1_slots", "gen_example", "gen_example_batch", "gen_instance"]
 
 _LABEL, _INSTANCE_WEIGHT = "label", "instance_weight"
 _LINE_ID_COLUMN, _LABEL_COLUMN = "__LINE_ID__", "__LABEL__"
@@ -90,7 +90,7 @@ def gen_instance(
   draws = Draws.of(rng)
   dense = dense_metas(dense_features)
   instance = proto_parser_pb2.Instance()
-  for slot in _slots(fidv1_features, feature_list):
+  for slot in fidv1_slots(fidv1_features, feature_list):
     instance.fid.extend(_feature_values.gen_fids_v1(slot, _feature_values.num_v1_fids(slot, draws), draws))
   for meta in sparse_metas(fidv2_features, feature_list) + _columns(dense):
     _feature_values.fill_features(instance.feature.add(), meta, drop_rate, draws)
@@ -170,7 +170,12 @@ def _fill_fields(
   _feature_values.fill_line_id(record.line_id, extra_metas(extra_features), actions=actions, rng=draws)
 
 
-def _slots(features: Features, feature_list: Any) -> List[int]:
+def fidv1_slots(features: Features, feature_list: Any = None) -> List[int]:
+  """The slots of features in an Instance's flat list, which are slots, names, or metas.
+
+  Raises:
+    ValueError: a feature has no slot.
+  """
   slots = []
   for feature in features or ():
     if isinstance(feature, int):

@@ -13,10 +13,10 @@ from idl.matrix.proto import example_pb2, proto_parser_pb2
 from monolith.native_training import utils
 from monolith.native_training.data import feature_list as feature_lists
 from monolith.native_training.model_export import _made_up_records
-from monolith.native_training.model_export._feature_meta import dense_metas, extra_metas
+from monolith.native_training.model_export._feature_meta import dense_metas, extra_metas, sparse_metas
 from monolith.native_training.model_export._random_draws import Draws, Seed
 
-__all__ = ["ParserArgs", "gen_records"]
+__all__ = ["ParserArgs", "gen_records", "input_name_of", "signature_names"]
 
 _DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 _COLLECTIONS = ("fidv1_features", "fidv2_features", "sparse_features", "dense_features", "dense_feature_shapes",
@@ -79,7 +79,9 @@ class ParserArgs:
         setattr(self, name, (utils.get_collection(name) or [None])[-1])
     if self.feature_list is None:
       self.feature_list = feature_lists.current()
-    self.signature_name = _signature_names(self.signature_name)
+    if self.signature_name is None:
+      self.signature_name = utils.get_collection("signature_name")
+    self.signature_name = signature_names(self.signature_name)
     if self.variant_type is None:
       self.variant_type = "example" if self.sparse_features and not self._instance_features else "instance"
     self.variant_type = _variant_type(self.variant_type)
@@ -96,7 +98,7 @@ class ParserArgs:
   @property
   def input_name(self) -> str:
     """What the input of a signature that takes such records is usually called."""
-    return "example_batch" if self.variant_type == "example_batch" else f"{self.variant_type}s"
+    return input_name_of(str(self.variant_type))
 
   @property
   def has_fids(self) -> bool:
@@ -127,18 +129,24 @@ def gen_records(args: ParserArgs, actions: Optional[Sequence[int]] = None, rng: 
     "actions": actions,
     "rng": draws,
   }
+  # Looked up once, and not again for every record.
+  if args.variant_type == "instance":
+    slots = _made_up_records.fidv1_slots(args.fidv1_features, args.feature_list)
+    fidv2 = sparse_metas(args.fidv2_features, args.feature_list)
+    return [_made_up_records.gen_instance(slots, fidv2, **common) for _ in range(args.batch_size)]
+  sparse = sparse_metas(args.sparse_features, args.feature_list)
   if args.variant_type == "example_batch":
-    return [_made_up_records.gen_example_batch(args.sparse_features, batch_size=args.batch_size, **common)]
-  if args.variant_type == "example":
-    return [_made_up_records.gen_example(args.sparse_features, **common) for _ in range(args.batch_size)]
-  return [
-    _made_up_records.gen_instance(args.fidv1_features, args.fidv2_features, **common) for _ in range(args.batch_size)
-  ]
+    return [_made_up_records.gen_example_batch(sparse, batch_size=args.batch_size, **common)]
+  return [_made_up_records.gen_example(sparse, **common) for _ in range(args.batch_size)]
 
 
-def _signature_names(given: Any) -> List[str]:
-  """The default signature, then the given names, or those of the collection, each once."""
-  given = utils.get_collection("signature_name") if given is None else given
+def input_name_of(variant_type: str) -> str:
+  """What the input of a signature that takes "instance", "example" or "example_batch" is usually called."""
+  return "example_batch" if variant_type == "example_batch" else f"{variant_type}s"
+
+
+def signature_names(given: Any) -> List[str]:
+  """The default signature, then the given ones, a name or names or None, each once."""
   return list(dict.fromkeys([_DEFAULT_SIGNATURE, *([given] if isinstance(given, str) else given or [])]))
 
 

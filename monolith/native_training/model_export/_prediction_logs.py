@@ -10,6 +10,7 @@ import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
 from absl import logging
 
+from monolith.native_training import _atomic_files
 from monolith.native_training.model_export import _serving_protos, export_context
 from monolith.native_training.model_export._parser_args import ParserArgs, gen_records
 from monolith.native_training.model_export._random_draws import Draws, Seed
@@ -106,24 +107,18 @@ def write_logs(path: str, logs: Iterable[Any]) -> int:
   directory = os.path.dirname(path)
   if directory:
     tf.io.gfile.makedirs(directory)
-  unfinished = f"{path}.tmp-{os.getpid()}"
   count = 0
-  try:
-    with tf.io.TFRecordWriter(unfinished) as writer:
-      for log in logs:
-        count += 1
-        if count > MOST_LOGS:
-          raise ValueError(
-            f"{path}: more than {MOST_LOGS} warm-up requests, which no server takes; "
-            "lower max_records, raise batch_size, or leave outputs out."
-          )
-        writer.write(log.SerializeToString())
+  with _atomic_files.replacing(path) as unfinished, tf.io.TFRecordWriter(unfinished) as writer:
+    for log in logs:
+      count += 1
+      if count > MOST_LOGS:
+        raise ValueError(
+          f"{path}: more than {MOST_LOGS} warm-up requests, which no server takes; "
+          "lower max_records, raise batch_size, or leave outputs out."
+        )
+      writer.write(log.SerializeToString())
     if not count:
       raise ValueError(f"{path}: there is no warm-up request to write; check the input.")
-    tf.io.gfile.rename(unfinished, path, overwrite=True)
-  finally:
-    if tf.io.gfile.exists(unfinished):
-      tf.io.gfile.remove(unfinished)
   return count
 
 

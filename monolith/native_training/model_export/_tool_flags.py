@@ -13,7 +13,7 @@ from absl import app, flags
 
 from monolith.native_training import _flags
 
-__all__ = ["Definitions", "define", "integers", "refuse_arguments", "required"]
+__all__ = ["Definitions", "define", "integers", "refuse_arguments", "required", "value_or_default"]
 
 Definitions = Dict[str, Tuple[Callable[..., Any], Any, str]]
 """{name: (flags.DEFINE_..., default, what it is for)}."""
@@ -30,6 +30,11 @@ def refuse_arguments(argv: Sequence[str]) -> None:
   """Raises `app.UsageError` if there are arguments that are no flags."""
   if len(argv) > 1:
     raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+
+
+def value_or_default(definitions: Definitions, name: str) -> Any:
+  """The value of a flag; its default where `define` was not called, as when a program's function is."""
+  return _flags.flag_value(name, definitions[name][1])
 
 
 def required(name: str) -> str:

@@ -6,6 +6,7 @@ python -m monolith.native_training.model_export.demo_predictor --saved_model_pat
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
@@ -16,7 +17,7 @@ import monolith.native_training.runtime.ops.gen_monolith_ops  # noqa: F401  (the
 import tensorflow as tf  # isort: skip
 
 from idl.matrix.proto import proto_parser_pb2
-from monolith.native_training import _flags, model
+from monolith.native_training import model
 from monolith.native_training.input import generate_ffm_example
 from monolith.native_training.model_export import _tool_flags
 
@@ -36,6 +37,7 @@ _FLAGS: _tool_flags.Definitions = {
   "signature": (flags.DEFINE_string, tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY, "The signature to run."),
   "batch_size": (flags.DEFINE_integer, 128, "Rows of each input."),
 }
+_flag = functools.partial(_tool_flags.value_or_default, _FLAGS)
 
 
 def make_fid_v1(slot_id: int, fid: int) -> int:
@@ -156,11 +158,6 @@ def predict(
     )
   logging.info("%s: %s", name, outputs)
   return outputs
-
-
-def _flag(name: str) -> Any:
-  """The flag's value; its default where it is not defined."""
-  return _flags.flag_value(name, _FLAGS[name][1])
 
 
 def define_flags() -> None:

@@ -8,6 +8,7 @@ What the model takes is asked first (GetModelMetadata). The connection is not en
 
 from __future__ import annotations
 
+import functools
 from typing import Any, List, Optional
 
 import grpc
@@ -15,7 +16,6 @@ import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
 from absl import app, flags, logging
 
-from monolith.native_training import _flags
 from monolith.native_training.model_export import _serving_protos, _tool_flags, demo_predictor
 
 __all__ = ["define_flags", "get_signature_def", "main", "make_request"]
@@ -33,10 +33,7 @@ _FLAGS: _tool_flags.Definitions = {
   "batch_size": (flags.DEFINE_integer, 128, "Rows of each input."),
   "use_example": (flags.DEFINE_bool, False, "Send tf.train.Examples as strings, instead of Instances."),
 }
-
-
-def _flag(name: str) -> Any:
-  return _flags.flag_value(name, _FLAGS[name][1])
+_flag = functools.partial(_tool_flags.value_or_default, _FLAGS)
 
 
 def get_signature_def(stub: Any, model_name: Optional[str] = None, signature_name: Optional[str] = None) -> Any:

@@ -7,6 +7,7 @@ import os
 
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 from google.protobuf import text_format
+from monolith.native_training import _atomic_files
 from monolith.native_training.model_export import export_pb2
 
 import tensorflow as tf
@@ -38,6 +39,4 @@ def overwrite_export_saver_listener_state(export_dir_base: str, state: export_pb
   """Writes the state in one piece; the directory is created where it is missing."""
   tf.io.gfile.makedirs(export_dir_base)
   path = os.path.join(export_dir_base, _ExportSaverListenerStateFile)
-  with tf.io.gfile.GFile(path + "-tmp", "w") as file:
-    file.write(text_format.MessageToString(state))
-  tf.io.gfile.rename(path + "-tmp", path, overwrite=True)
+  _atomic_files.atomic_write(path, text_format.MessageToString(state))

@@ -288,8 +288,19 @@ class BaseExporter(abc.ABC):
     path = self._warmup_file if directory is None else os.path.join(directory, _WARMUP_ASSET)
     try:
       written = _prediction_logs.gen_warmup_file(path)
-    except (ImportError, ValueError, tf.errors.OpError) as error:
-      logging.warning("The export carries no warm-up requests, and they cannot be made up: %s", error)
+    except ImportError as error:
+      logging.log_first_n(
+        logging.INFO, "Exports carry no warm-up requests: %s Or set warmup_file to None, to do without.", 1, error
+      )
+      written = None
+    except Exception as error:  # noqa: BLE001 (the export is complete without them)
+      logging.warning(
+        "The export carries no warm-up requests, since none could be made up (%s: %s); write %s by warmup_data_gen, or "
+        "set warmup_file to None.",
+        type(error).__name__,
+        error,
+        self._warmup_file,
+      )
       written = None
     return {_WARMUP_ASSET: written} if written else {}
 

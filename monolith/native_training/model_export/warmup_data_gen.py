@@ -23,7 +23,7 @@ from idl.matrix.proto import example_pb2, proto_parser_pb2
 from monolith.native_training import _flags
 from monolith.native_training.data.datasets import FilePBDataset, PbType
 from monolith.native_training.data.feature_list import FeatureList
-from monolith.native_training.model_export import _prediction_logs, _tool_flags, data_gen_utils
+from monolith.native_training.model_export import _parser_args, _prediction_logs, _tool_flags, data_gen_utils
 
 __all__ = ["PBReader", "define_flags", "gen_prediction_log_from_file", "main", "tf_dtype"]
 
@@ -203,9 +203,8 @@ def gen_prediction_log_from_file(
     file_name, batch_size, variant_type, lagrangex_header, sort_id, kafka_dump, kafka_dump_prefix
   )  # fmt: skip
   reader.set_max_iter(max_records)
-  default = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-  names = list(dict.fromkeys([default, *signature_name]))
-  input_name = variant_type if variant_type == "example_batch" else f"{variant_type}s"
+  names = _parser_args.signature_names(signature_name)
+  input_name = _parser_args.input_name_of(variant_type)
   for index, batch in enumerate(reader):
     yield _prediction_logs.predict_log(model_name, names[index % len(names)], input_name, batch)
 

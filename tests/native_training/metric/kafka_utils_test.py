@@ -139,3 +139,43 @@ def test_errors_at_the_end_are_logged_only(kafka, monkeypatch):
   producer.send(b"1")
   producer.close()
   assert producer.success() == 1
+
+
+class KafkaTimeoutError(RuntimeError):
+  """As kafka-python's own, which each message without a broker raises after a minute."""
+
+
+def test_close_tries_one_message_without_brokers_and_counts_the_others(kafka, monkeypatch):
+  tried, closing = [], threading.Event()
+
+  def send(self, topic, message):
+    tried.append(message)
+    assert closing.wait(60)
+    if message != b"wrong":
+      raise KafkaTimeoutError("no broker")
+    raise TypeError("wrong")
+
+  monkeypatch.setattr(_Kafka, "send", send)
+  producer = kafka_utils.KProducer("a:1", "topic")
+  producer.send([b"wrong", b"1", b"2"])
+  producer.send([b"3"])
+  monkeypatch.setattr(producer._thread, "join", lambda join=producer._thread.join: (closing.set(), join()))
+  producer.close()
+  assert tried == [b"wrong", b"1"]
+  assert (producer.total(), producer.success(), producer.failed()) == (4, 0, 4)
+
+
+def test_messages_are_tried_again_once_there_is_a_broker(kafka, monkeypatch):
+  real, errors = _Kafka.send, [KafkaTimeoutError("no broker")]
+
+  def send(self, topic, message):
+    if errors:
+      raise errors.pop()
+    return real(self, topic, message)
+
+  monkeypatch.setattr(_Kafka, "send", send)
+  producer = kafka_utils.KProducer("a:1", "topic")
+  monkeypatch.setattr(producer, "_stopping", types.SimpleNamespace(is_set=lambda: False, set=int, wait=lambda _: None))
+  producer.send([b"1", b"2"])
+  producer.close()
+  assert (producer.success(), producer.failed()) == (1, 1)

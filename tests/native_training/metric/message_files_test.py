@@ -64,7 +64,7 @@ def test_which_fields_the_layout_takes(changes, expected):
 
 
 def test_layout_refuses_what_is_no_message():
-  with pytest.raises(KeyError, match="without req_time; it has"):
+  with pytest.raises(KeyError, match="no req_time, which says its day, but .*label.*predict.*key_fn"):
     metric_hook.vepfs_layout_fn({"predict": 1, "label": 1})
   with pytest.raises(KeyError, match="label"):
     metric_hook.vepfs_layout_fn({"req_time": "20220927", "predict": 1})

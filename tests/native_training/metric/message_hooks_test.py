@@ -237,6 +237,16 @@ class TestKafkaMetricHook:
       hook.end(None)
     assert [producer.messages for producer in _Producer.made] == [[b"0"], [b"1"]]
 
+  def test_what_waits_is_sent_when_the_process_ends(self, monkeypatch):
+    registered, unregistered = [], []
+    monkeypatch.setattr("atexit.register", registered.append)
+    monkeypatch.setattr("atexit.unregister", unregistered.append)
+    hook = metric_hook.KafkaMetricHook()
+    hook.after_run(None, _results(b"1"))  # and then the loop fails
+    assert not _Producer.made[0].closed
+    registered[0]()
+    assert _Producer.made[0].closed and unregistered == registered
+
   def test_there_is_one_with_the_last_op(self):
     first = metric_hook.KafkaMetricHook()
     assert first.before_run(None) is None

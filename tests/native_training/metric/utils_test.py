@@ -128,7 +128,7 @@ def test_no_databus_is_said_when_the_op_runs():
 def test_missing_features_are_named(name):
   features = _features()
   del features[name]
-  with pytest.raises(KeyError, match=f"feature '{name}' is missing; there are"):
+  with pytest.raises(KeyError, match=f"feature '{name}' is missing; add it to"):
     utils.write_deep_insight(features, 1.0, "m", tf.ones([3]), tf.ones([3]), "ctr")
   with pytest.raises(KeyError, match=f"feature '{name}' is missing"):
     utils.write_deep_insight(features, 1.0, "m", **_two_heads())
@@ -143,7 +143,7 @@ def test_missing_features_are_named(name):
     ({"labels_list": None}, "labels_list is None; pass a list"),
     ({"preds_list": [tf.ones([3])]}, r"preds_list has 1 elements for the targets \['ctr', 'cvr'\]"),
     ({"preds_list": [None, None]}, r"none of the targets \['ctr', 'cvr'\] has both"),
-    ({"targets": None}, "without targets, labels, preds and target are needed"),
+    ({"targets": None}, "labels and preds and target missing; give them, or targets"),
   ],
 )
 def test_wrong_lists(changes, message):

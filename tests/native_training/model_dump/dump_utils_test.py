@@ -8,7 +8,6 @@ import pickle
 
 import numpy as np
 import pytest
-from google.protobuf.message import DecodeError
 
 import graph_values
 
@@ -439,9 +438,10 @@ def test_files(dump, tmp_path):
   assert not list(tmp_path.iterdir())
   with pytest.raises(tf.errors.NotFoundError):
     dump.load(str(tmp_path / "dump"))
-  (tmp_path / "other").write_bytes(b"\xff\xff\xff")
-  with pytest.raises(DecodeError):
-    dump.load(str(tmp_path / "other"))
+  for content, message in ((b"\xff\xff\xff", "other is no model dump .*corrupt"), (b"", "or one of no model")):
+    (tmp_path / "other").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+      dump.load(str(tmp_path / "other"))
   with tf.Graph().as_default():
     _heads(dump)
   dump.dump(str(tmp_path / "dump"))

@@ -2,7 +2,9 @@
 """Signatures of functions, and their calls over gRPC."""
 
 import contextlib
+import gc
 import os
+import types
 
 import prediction_service
 import pytest
@@ -108,7 +110,10 @@ def test_a_signature_needs_a_graph_and_an_export():
     export_utils.RemotePredictHelper("f", tf.constant(1), tf.identity)
 
 
-def test_models_that_call_others_are_not_exported(tmp_path):
+@pytest.mark.parametrize("place", [
+  lambda call: call(), lambda call: tf.function(call)(), lambda call: tf.cond(tf.constant(True), call, call)
+], ids=["graph", "function", "branch"])  # fmt: skip
+def test_models_that_call_others_are_not_exported(tmp_path, place):
   with tf.Graph().as_default(), tf.compat.v1.Session() as session:
     tf.compat.v1.train.create_global_step()
     session.run(tf.compat.v1.global_variables_initializer())
@@ -116,7 +121,8 @@ def test_models_that_call_others_are_not_exported(tmp_path):
 
   def model_fn(features, mode):
     helper = export_utils.RemotePredictHelper("part", features, tf.identity)
-    return tf_estimator.EstimatorSpec(mode, predictions=helper.call_remote_predict("ranker:dense_0"))
+    predictions = place(lambda: helper.call_remote_predict("ranker:dense_0"))
+    return tf_estimator.EstimatorSpec(mode, predictions=predictions)
 
   def receiver():
     values = tf.compat.v1.placeholder(tf.float32, [None])
@@ -177,6 +183,21 @@ def test_failed_calls_say_why(doubler):
     _double(output_types=[tf.int64])
   distributed_serving_ops.set_remote_addresses({"m": ["localhost:1"]})
   with pytest.raises(RuntimeError, match="localhost:1 does not answer .*: UNAVAILABLE"):
+    _double()
+
+
+def test_new_addresses_leave_calls_under_way_alone(doubler, monkeypatch):
+  address, service = doubler
+  distributed_serving_ops.set_remote_addresses({"m": [address]})
+
+  def begin(request):
+    distributed_serving_ops.set_remote_addresses({"m": ["localhost:1"]})
+    gc.collect()
+
+  monkeypatch.setattr(service, "requests", types.SimpleNamespace(append=begin))
+  (output,) = _double()
+  assert output.numpy().tolist() == [2.0, 4.0]
+  with pytest.raises(RuntimeError, match="localhost:1 does not answer"):
     _double()
 
 

@@ -2,14 +2,21 @@
 """A model that is trained on a made-up file and exported with made-up requests, all of which it can answer."""
 
 import os
+import sys
 
 import numpy as np
 import prediction_service
 import pytest
+from absl import logging
 
 from monolith.native_training import entry, estimator, native_model, tf_estimator
 from monolith.native_training.data import datasets, parsers
-from monolith.native_training.model_export import data_gen_utils, warmup_data_decoder
+from monolith.native_training.model_export import (
+  _prediction_logs,
+  data_gen_utils,
+  saved_model_exporters,
+  warmup_data_decoder,
+)
 from monolith.native_training.model_export.export_context import ExportMode
 
 import tensorflow as tf
@@ -107,3 +114,51 @@ def test_a_model_answers_all_requests_that_are_made_up_for_it(tmp_path, monkeypa
   for request, answer in zip(requests, answers):
     size = rows or len(tf.make_ndarray(request.inputs["asked"]))
     assert size == 64 and all(len(value) == 64 and np.all(np.isfinite(value)) for value in answer.values())
+
+
+def _export_with(tmp_path, parse_fn, **arguments):
+  """The export's path of a model without variables whose receiver is `parse_fn(records)`."""
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    tf.compat.v1.train.create_global_step()
+    session.run(tf.compat.v1.global_variables_initializer())
+    tf.compat.v1.train.Saver().save(session, str(tmp_path / "model" / "model.ckpt"), 1)
+
+  def receiver():
+    records = tf.compat.v1.placeholder(tf.string, [None])
+    return tf_estimator.export.ServingInputReceiver(parse_fn(records), records)
+
+  def model_fn(features, mode):
+    return tf_estimator.EstimatorSpec(mode, predictions=tf.reduce_sum(features["age"], 1))
+
+  exporter = saved_model_exporters.StandaloneExporter(
+    model_fn, str(tmp_path / "model"), str(tmp_path / "out"), warmup_file=str(tmp_path / "warmup"), **arguments
+  )
+  return exporter.export_saved_model(receiver).decode()
+
+
+def _parse_age(records):
+  return parsers.parse_examples(records, ["slot_7"], ["age"], [1], [tf.float32])
+
+
+@pytest.mark.parametrize("error", [KeyError("uid"), TypeError("no"), ValueError("no"), OSError("disk full")])
+def test_an_export_is_complete_without_requests_that_cannot_be_made_up(tmp_path, monkeypatch, caplog, error):
+  def fail(*_):
+    raise error
+
+  monkeypatch.setattr(_prediction_logs, "gen_warmup_file", fail)
+  path = _export_with(tmp_path, _parse_age)
+  assert os.path.exists(os.path.join(path, "saved_model.pb")) and not os.path.exists(os.path.join(path, "assets.extra"))
+  (text,) = [r.getMessage() for r in caplog.records if "warm-up requests" in r.getMessage()]
+  assert f"{type(error).__name__}: {error}" in text and "warmup_file to None" in text
+
+
+def test_exports_without_servings_messages_say_so_once(tmp_path, monkeypatch):
+  """Who has not installed them did not ask for requests: no warning, and not with every checkpoint."""
+  monkeypatch.setitem(sys.modules, "tensorflow_serving.apis.prediction_log_pb2", None)
+  told = []
+  monkeypatch.setattr(saved_model_exporters.logging, "log_first_n", lambda *args: told.append(args))
+  monkeypatch.setattr(saved_model_exporters.logging, "warning", lambda *args: pytest.fail(str(args)))
+  path = _export_with(tmp_path, _parse_age)
+  assert not os.path.exists(os.path.join(path, "assets.extra"))
+  ((level, _, count, error),) = told
+  assert (level, count) == (logging.INFO, 1) and "pip install" in str(error)

@@ -10,7 +10,7 @@ import pytest
 import record_framing
 import records
 import tool_flags
-from absl import app, logging
+from absl import app, flags, logging
 
 from idl.matrix.proto import example_pb2, proto_parser_pb2
 from monolith.native_training.model_export import data_gen_utils, warmup_data_decoder, warmup_data_gen
@@ -131,6 +131,7 @@ def test_program_reads_stdin_in_bytes(tmp_path):
 
 
 def test_program_makes_requests_by_chance(tmp_path):
+  before = flags.FLAGS.flag_values_dict()
   listed = tmp_path / "feature_list.conf"
   listed.write_text("feature_name=f_city slot=310\n")
   arguments = (
@@ -149,6 +150,7 @@ def test_program_makes_requests_by_chance(tmp_path):
     assert (features["f_city"].fid[0] >> 48, features["slot_9"].fid[0] >> 48) == (310, 9)
     assert len(features["age"].float_value) == 2 and len(features["count"].int64_value) == 1
     assert len(instance.line_id.actions) == 3
+  assert flags.FLAGS.flag_values_dict() == before  # no other test runs with this one's
 
 
 @pytest.mark.parametrize("arguments, message", [
