@@ -57,7 +57,7 @@ std::string DeepInsightClient::Write(const std::vector<std::string>& records) {
   // Nothing else waits at the moment, or little: readers see all that there is.
   status.Update(writer_->Flush());
   status.Update(file_->Flush());
-  return std::string(status.message());
+  return status.ok() ? std::string() : status.ToString();
 }
 
 void DeepInsightClient::Count(const std::vector<std::string>& messages, int64_t second) {
