@@ -35,11 +35,11 @@ struct FfmGroup {
   int64_t stride;
 };
 
-// The group in the rows of one matrix, [B, num_vectors * dim].
+// The group in the rows of one matrix, [B, num_vectors * dim]; of no rows it may be null.
 template <typename Float>
 FfmGroup<Float> FfmMatrix(Float* data, int64_t num_vectors, int64_t dim) {
   FfmGroup<Float> group{std::vector<Float*>(num_vectors), num_vectors * dim};
-  for (int64_t i = 0; i < num_vectors; ++i) group.vectors[i] = data + i * dim;
+  for (int64_t i = 0; data != nullptr && i < num_vectors; ++i) group.vectors[i] = data + i * dim;
   return group;
 }
 
