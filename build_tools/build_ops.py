@@ -165,18 +165,8 @@ def _is_current(obj: pathlib.Path, command_hash: str) -> bool:
 
 def _compile(compiler: list[str], flags: list[str], source: pathlib.Path, obj: pathlib.Path) -> str | None:
   """Compiles one file; returns the compiler's complaint, or None."""
-  command = [
-    *compiler,
-    *flags,
-    *own_flags(source),
-    "-MD",
-    "-MF",
-    str(obj.with_suffix(".d")),
-    "-c",
-    str(source),
-    "-o",
-    str(obj),
-  ]
+  command = [*compiler, *flags, *own_flags(source), "-MD", "-MF", str(obj.with_suffix(".d"))]
+  command += ["-c", str(source), "-o", str(obj)]
   digest = hashlib.sha256("\0".join(command).encode()).hexdigest()
   if _is_current(obj, digest):
     return None

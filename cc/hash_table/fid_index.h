@@ -188,19 +188,17 @@ class FidIndex {
 
   // Looks a key up. Waits while its home's writer is inside a change.
   static Sighting Find(const Array& array, Bucket* home, int64_t fid) {
-    Sighting sighting = FindAtHome(array, home, fid);
-    if (MayLieFurther(*home, sighting.entry)) sighting.entry = Locate(array, home, fid).entry;
-    return sighting;
+    const uint32_t control = ControlOf(*home);
+    uint32_t entry = home->EntryOf(fid);
+    if (MayLieFurther(*home, entry)) entry = Locate(array, home, fid).entry;
+    return {&array, home, control, entry};
   }
 
-  // The same in two steps, for callers with several keys in hand: most lie in their home bucket, and for the others every
-  // further one is a cache miss of its own. After FindAtHome, a key that MayLieFurther has the buckets behind its home
+  // The same in steps, for callers with several keys in hand: most lie in their home bucket, and for the others every
+  // further one is a cache miss of its own. After FindEachAtHome, a key that MayLieFurther has the buckets behind its home
   // fetched by FetchNext and its entry found, later, by Locate. Of new keys a third find their home full, and
   // four fifths of those a cell in the three buckets behind it.
-  static Sighting FindAtHome(const Array& array, Bucket* home, int64_t fid) {
-    const uint32_t control = ControlOf(*home);
-    return {&array, home, control, home->EntryOf(fid)};
-  }
+
   // What a Sighting's `control` is, to be read before the cells.
   static uint32_t ControlOf(const Bucket& home) {
     const uint32_t control = home.control.load(std::memory_order_acquire);
