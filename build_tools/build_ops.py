@@ -163,11 +163,17 @@ def _is_current(obj: pathlib.Path, command_hash: str) -> bool:
   return all(os.path.exists(d) and os.path.getmtime(d) <= built for d in _dependencies(depfile))
 
 
-def _compile(compiler: list[str], flags: list[str], source: pathlib.Path, obj: pathlib.Path) -> str | None:
-  """Compiles one file; returns the compiler's complaint, or None."""
+def _compile(
+  compiler: list[str], flags: list[str], source: pathlib.Path, obj: pathlib.Path, include: str = ""
+) -> str | None:
+  """Compiles one file; returns the compiler's complaint, or None.
+
+  An object stays current if only the path `include` of the same TensorFlow differs: a wheel that is built in an
+  environment of its own takes what `make setup` has compiled.
+  """
   command = [*compiler, *flags, *own_flags(source), "-MD", "-MF", str(obj.with_suffix(".d"))]
   command += ["-c", str(source), "-o", str(obj)]
-  digest = hashlib.sha256("\0".join(command).encode()).hexdigest()
+  digest = hashlib.sha256("\0".join(c for c in command if c != include).encode()).hexdigest()
   if _is_current(obj, digest):
     return None
   obj.parent.mkdir(parents=True, exist_ok=True)
@@ -209,8 +215,10 @@ def build(root: pathlib.Path = ROOT, jobs: int | None = None, out_dir: pathlib.P
   ]
   jobs = jobs or int(os.environ.get("MAX_JOBS", 0)) or os.cpu_count() or 1
   print(f"Compiling {len(sources)} C++ files for TensorFlow {tensorflow.version}, {jobs} at a time", flush=True)
+  include = str(tensorflow.include)
   with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-    failures = [e for e in pool.map(lambda so: _compile(compiler, flags, *so), zip(sources, objects, strict=True)) if e]
+    complaints = pool.map(lambda so: _compile(compiler, flags, *so, include), zip(sources, objects, strict=True))
+    failures = [c for c in complaints if c]
   if failures:
     raise BuildError("the op library does not compile:\n" + "\n".join(failures))
   return _link(compiler, tensorflow, objects, out_dir or root / OPS_DIR)

@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import shutil
 import sys
 
 import pytest
@@ -92,6 +93,25 @@ def test_an_object_is_built_again_when_a_header_changes(tmp_path):
   header.write_text("constexpr int kValue = 22222;\n")
   assert build_ops._compile(build_ops.find_compiler(), flags, source, obj) is None
   assert obj.stat().st_mtime_ns > first
+
+
+def test_the_same_tensorflow_elsewhere_builds_nothing_again(tmp_path):
+  source, obj = tmp_path / "unit.cc", tmp_path / "obj" / "unit.o"
+  source.write_text('#include "value.h"\nint Value() { return kValue; }\n')
+  for place in ("first", "second"):
+    (tmp_path / place).mkdir()
+    (tmp_path / place / "value.h").write_text("constexpr int kValue = 1;\n")
+
+  def compile_against(place: str, value: int) -> int:
+    flags = ["-std=c++17", f"-DVALUE={value}", "-isystem", str(tmp_path / place)]
+    assert build_ops._compile(build_ops.find_compiler(), flags, source, obj, str(tmp_path / place)) is None
+    return obj.stat().st_mtime_ns
+
+  first = compile_against("first", 1)
+  assert compile_against("second", 1) == first
+  assert compile_against("second", 2) > first, "another flag builds again"
+  shutil.rmtree(tmp_path / "second")
+  assert compile_against("first", 2) > first, "the headers that it was built from are gone"
 
 
 def _touch_sources(root: pathlib.Path, *names: str) -> None:
