@@ -101,8 +101,9 @@ class EntryWriter {
   // Keys in one stage of the pipeline. Those whose turn it is become the group, from the front on.
   struct Block {
     Bucket* homes[kGroup];
-    uint32_t numbers[kGroup];  // of their entries; kNoEntry: absent
-    uint32_t further;          // one bit a key that perhaps lies not in its home, which others have passed
+    uint32_t numbers[kGroup];   // of their entries; kNoEntry: absent
+    uint32_t versions[kGroup];  // of the homes of keys that were absent, before they were looked for
+    uint32_t further;           // one bit a key that perhaps lies not in its home, which others have passed
     WrittenEntry entries[kGroup];
   };
   // The home buckets of a shard.
@@ -133,8 +134,9 @@ class EntryWriter {
   }
 
   Block& BlockOf(int64_t b) { return blocks_[b % kStages]; }
-  // The home of a key that has come so far.
+  // Of a key that has come so far.
   Bucket*& HomeOfKey(int64_t key) { return BlockOf(key / kGroup).homes[key % kGroup]; }
+  uint32_t& VersionOfKey(int64_t key) { return BlockOf(key / kGroup).versions[key % kGroup]; }
   int SizeOf(int64_t b) const { return static_cast<int>(std::min<int64_t>(kGroup, keys_.size() - b * kGroup)); }
 
   void ReadHomes(int shard) {
@@ -175,6 +177,7 @@ class EntryWriter {
         FetchEntry(block.numbers[i], written);
       } else {
         const Bucket* const home = block.homes[i];
+        block.versions[i] = FidIndex::VersionOf(*home);
         const bool lies_further = FidIndex::MayLieFurther(*home, FidIndex::kNoEntry);
         further |= static_cast<uint32_t>(lies_further) << i;
         if (lies_further || home->EmptyCells() == 0) FidIndex::FetchNext(home);  // where it is, or will be put
@@ -219,9 +222,10 @@ class EntryWriter {
     for (int i = BeginPresent(block, n); i < n; ++i) {
       WrittenEntry& entry = block.entries[i];
       const int64_t key = b * kGroup + i;
-      // A key that was absent some keys ago may be there by now.
       if (block.numbers[i] == FidIndex::kNoEntry) {
-        const uint32_t number = Locate(key);
+        // A key that was absent some keys ago may be there by now, if its home has changed since.
+        const bool is_absent = FidIndex::VersionOf(*block.homes[i]) == block.versions[i];
+        const uint32_t number = is_absent ? FidIndex::kNoEntry : Locate(key);
         if (number == FidIndex::kNoEntry) {
           const int64_t seen = batch.occurrences == nullptr ? 1 : batch.occurrences[entry.position];
           if (filter == nullptr || filter->Admit(keys_.fids()[key], seen)) Insert(key, &entry, apply);
@@ -301,20 +305,23 @@ class EntryWriter {
       Grow(shard_number, key);
     };
     if (shard->index.IsFull(num_keys)) grow();
-    Bucket* room;
-    while ((room = FidIndex::RoomFrom(HomeOfKey(key), EndFor(key))) == nullptr) grow();
+    FidIndex::Room room;
+    while ((room = FidIndex::RoomFrom(HomeOfKey(key), EndFor(key))).bucket == nullptr) grow();
     // Memory may take its time to come.
     if (FidIndex::IsChanging(HomeOfKey(key)) || (shard->free.empty() && run_.IsEmpty())) Finish(apply);
     PutInGroup(key, room, Allocate(shard), entry, apply);
     shard->num_keys.store(num_keys, std::memory_order_relaxed);
-    if (shard->index.IsCrowded(room - HomeOfKey(key), num_keys)) grow();
+    if (shard->index.IsCrowded(room.bucket - HomeOfKey(key), num_keys)) grow();
   }
 
   // Grows a shard. The keys that have come, from `key` on, get their new homes; their entries are where they were.
   void Grow(int shard, int64_t key) {
     storage_.shard(shard).index.Grow();
     ReadHomes(shard);
-    for (; key < homed_; ++key) HomeOfKey(key) = HomeOf(keys_.hashes()[key]);
+    for (; key < homed_; ++key) {
+      HomeOfKey(key) = HomeOf(keys_.hashes()[key]);
+      VersionOfKey(key) = FidIndex::kNoVersion;
+    }
   }
 
   uint32_t Allocate(TableStorage::Shard* shard) {
@@ -335,7 +342,7 @@ class EntryWriter {
 
   // Requires: the key's home is in no change.
   template <typename Apply>
-  void PutInGroup(int64_t key, Bucket* room, uint32_t number, WrittenEntry* entry, Apply& apply) {
+  void PutInGroup(int64_t key, const FidIndex::Room& room, uint32_t number, WrittenEntry* entry, Apply& apply) {
     const int64_t fid = keys_.fids()[key];
     SetEntry(slab_.Find(number), entry);
     entry->inserted = true;

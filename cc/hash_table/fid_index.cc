@@ -164,12 +164,12 @@ bool FidIndex::IsCrowded(int64_t walked, uint64_t num_keys) const {
 
 void FidIndex::Insert(int64_t fid, uint64_t hash, uint32_t entry, uint64_t num_keys, bool* inserted) {
   const auto room = [&] { return RoomFrom(HomeOf(hash), Current()->end()); };
-  Bucket* bucket = nullptr;
-  while ((bucket = room()) == nullptr) Grow();
+  Room found;
+  while ((found = room()).bucket == nullptr) Grow();
   Bucket* const home = HomeOf(hash);
-  Put(fid, home, bucket, entry);
+  Put(fid, home, found, entry);
   *inserted = true;
-  if (IsFull(num_keys) || IsCrowded(bucket - home, num_keys)) Grow();
+  if (IsFull(num_keys) || IsCrowded(found.bucket - home, num_keys)) Grow();
 }
 
 void FidIndex::Erase(const Place& place) {

@@ -251,19 +251,30 @@ class FidIndex {
   }
   Bucket* HomeOf(uint64_t hash) const { return Current()->HomeOf(hash); }
 
-  // The first bucket with an empty cell, from `home` on; null if there is none.
-  static Bucket* RoomFrom(Bucket* home, const Bucket* end) {
-    for (Bucket* bucket = home; bucket != end; ++bucket) {
-      if (bucket->EmptyCells() != 0) return bucket;
-    }
-    return nullptr;
+  // A home whose version is what it was still has the keys that it had; in a change it has another. None is kNoVersion.
+  static constexpr uint32_t kNoVersion = ~0u;
+  static uint32_t VersionOf(const Bucket& home) {
+    return home.control.load(std::memory_order_relaxed) & Bucket::kVersionMask;
   }
-  // Adds a key that is absent to the bucket that RoomFrom gave.
-  static void Put(int64_t fid, Bucket* home, Bucket* room, uint32_t entry) {
-    const int cell = __builtin_ctz(room->EmptyCells());
-    if (room != home) Bucket::AddOverflow(home, room, 1);
-    room->fids[cell].store(fid, std::memory_order_relaxed);
-    room->entries[cell].store(entry, std::memory_order_release);
+
+  // An empty cell.
+  struct Room {
+    Bucket* bucket;  // null: there is none
+    int cell;
+  };
+  // The first one from `home` on.
+  static Room RoomFrom(Bucket* home, const Bucket* end) {
+    for (Bucket* bucket = home; bucket != end; ++bucket) {
+      const uint32_t empty = bucket->EmptyCells();
+      if (empty != 0) return {bucket, __builtin_ctz(empty)};
+    }
+    return {nullptr, 0};
+  }
+  // Adds a key that is absent where RoomFrom says.
+  static void Put(int64_t fid, Bucket* home, const Room& room, uint32_t entry) {
+    if (room.bucket != home) Bucket::AddOverflow(home, room.bucket, 1);
+    room.bucket->fids[room.cell].store(fid, std::memory_order_relaxed);
+    room.bucket->entries[room.cell].store(entry, std::memory_order_release);
   }
   // True if it is time to grow: with `num_keys` keys, or after a key was put so many buckets from its home.
   bool IsFull(uint64_t num_keys) const { return num_keys > grow_at_; }

@@ -120,7 +120,7 @@ TEST(SimdTest, EveryLevelFindsTheSameEntries) {
       for (int c = 0; c < cells; ++c) {
         fids.push_back(static_cast<int64_t>(random()) | 1);
         expected.push_back(static_cast<uint32_t>(random()) | 1);
-        FidIndex::Put(fids.back(), home, home, expected.back());
+        FidIndex::Put(fids.back(), home, {home, __builtin_ctz(home->EmptyCells())}, expected.back());
       }
       for (int c = 0; c < cells; ++c) {
         if ((emptied >> c & 1) == 0) continue;
@@ -129,7 +129,7 @@ TEST(SimdTest, EveryLevelFindsTheSameEntries) {
       }
       if (emptied & 1) {  // a fid comes again, to the cell that it had or to another
         expected[2] = 77;
-        FidIndex::Put(fids[2], home, home, 77);
+        FidIndex::Put(fids[2], home, {home, __builtin_ctz(home->EmptyCells())}, 77);
       }
       for (SimdLevel level : {SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512}) {
         if (level > BestSimdLevel()) continue;
