@@ -152,5 +152,6 @@ def test_tables_print(capsys):
   throughput.print_rows(rows)
   throughput.print_ratios(rows, workload)
   printed = capsys.readouterr().out
-  assert "lookup  against swiss    1.00x, target 1.0x: met" in printed
+  assert "lookup     against swiss    1.00x, target 1.0x: met" in printed
+  assert "insert all against swiss    1.00x, target 1.0x: met" in printed
   json.dumps(rows)
