@@ -322,6 +322,12 @@ uint64_t ConcurrentTable::MemoryBytes() const {
   return storage()->MemoryBytes();
 }
 
+double ConcurrentTable::LoadFactor() const {
+  EpochManager::Guard guard(epochs_);
+  const TableStorage& storage = *this->storage();
+  return static_cast<double>(storage.size()) / static_cast<double>(storage.NumCells());
+}
+
 void ConcurrentTable::RaiseMaxUpdateTs(int64_t update_ts) { RaiseTo(&max_update_ts_, update_ts); }
 
 int64_t ConcurrentTable::Lookup(const int64_t* fids, int64_t n, float* embeddings) const {
