@@ -243,6 +243,11 @@ def test_a_walk_passes_every_entry_once(num_shards, limit):
   assert sorted(_walk(table, num_shards, limit)) == sorted(fids)
 
 
+def test_a_limit_reserves_nothing():
+  table = new_table(1).assign(_ids(1, 2), tf.ones([2, 1]))
+  assert sorted(_walk(table, 1, (1 << 62) + 5)) == [1, 2]
+
+
 def test_a_walk_survives_growth():
   fids = list(range(50))
   table = new_table(1).assign(fids, tf.ones([50, 1]))
@@ -329,6 +334,12 @@ def test_save_and_restore(tmp_path, shards):
   again = hash_table_ops.hash_table_from_config(config).assign([777], [[1, 1]]).restore(path)
   assert again.lookup_entry(ids).numpy().tolist() == table.lookup_entry(ids).numpy().tolist()
   assert int(again.size()) == 500  # what the save lacks is gone
+
+
+def test_the_bytes_of_a_record(tmp_path):
+  new_table(1).assign(_ids(1 << 48), [[2.5]], req_time=100).save(str(tmp_path / "t"))
+  (record,) = tf.data.TFRecordDataset(str(tmp_path / "t-00000-of-00001")).as_numpy_iterator()
+  assert record.hex() == "0900000000000001001500002040" + "1a040a0212002064"
 
 
 def test_save_in_a_graph_after_a_random_time(tmp_path):

@@ -76,7 +76,7 @@ def test_state_and_time_come_back(tmp_path):
   assert embedding_hash_table_pb2.EntryDump.FromString(after).last_update_ts_sec == 77
 
 
-@pytest.mark.parametrize("shards", [-1, 1, 2, 5])
+@pytest.mark.parametrize("shards", [-1, 0, 1, 2, 5])
 def test_any_number_of_files(tmp_path, shards):
   path = tmp_path / "deep" / "er" / "t"
   table = _filled({"a": _config(1), "b": _config(2)}, 500, saver_parallel=shards)
@@ -168,6 +168,20 @@ def test_expiry_is_by_slot(tmp_path):
   pair = (_ids(1 << 48, 2 << 48), tf.ones([2, 1]))
   table.assign({"a": pair}, req_time=tf.constant(100, tf.int64)).save(path)
   assert _values(MultiHashTable.from_configs(configs).restore(path), "a", 1 << 48, 2 << 48) == [0, 1]
+
+
+def test_expire_times_of_the_op_stand_for_those_of_all_tables(tmp_path):
+  path = str(tmp_path / "t")
+  configs = {"a": _config(1, expire={None: 1}), "b": _config(1)}
+  table = MultiHashTable.from_configs(configs)
+  for ids, time in ((_ids(1), 0), (_ids(2), 2 * 86400)):
+    pair = (ids, tf.ones([1, 1]))
+    table = table.assign({"a": pair, "b": pair}, req_time=tf.constant(time, tf.int64))
+  for days, kept in ((3, [1, 1]), (2, [0, 1]), (0, [0, 0])):
+    expire = embedding_hash_table_pb2.SlotExpireTimeConfig(default_expire_time=days).SerializeToString()
+    gen_monolith_ops.monolith_multi_hash_table_save(table.handle, path, slot_expire_time_config=expire)
+    again = MultiHashTable.from_configs(configs).restore(path)
+    assert _values(again, "a", 1, 2) == _values(again, "b", 1, 2) == kept
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3])
