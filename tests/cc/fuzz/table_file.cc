@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -35,8 +36,10 @@ std::unique_ptr<EmbeddingTable> FilledTable(const TableKind& kind) {
 }
 
 Contents ContentsOf(EmbeddingTable* table) {
+  ExpireConfig never;  // by default, a stamp of the far future lets those of today expire
+  never.default_days = std::numeric_limits<uint32_t>::max();
   Contents contents;
-  table->Lock()->ForEach(0, 1, ExpireConfig(), [&contents](int64_t fid, const std::string& entry) {
+  table->Lock()->ForEach(0, 1, never, [&contents](int64_t fid, const std::string& entry) {
     contents[fid] = entry;
     return true;
   });
