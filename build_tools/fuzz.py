@@ -24,6 +24,7 @@ import cc_tests  # noqa: E402
 
 DRIVERS = {
   "entry_dump": "RunEntryDump",
+  "table_file": "RunTableFile",
   "table_ops": "RunTableOps",
   "records": "RunRecords",
   "messages": "RunMessages",

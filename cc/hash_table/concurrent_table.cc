@@ -322,6 +322,12 @@ uint64_t ConcurrentTable::MemoryBytes() const {
   return storage()->MemoryBytes();
 }
 
+double ConcurrentTable::LoadFactor() const {
+  EpochManager::Guard guard(epochs_);
+  const TableStorage& storage = *this->storage();
+  return static_cast<double>(storage.size()) / static_cast<double>(storage.NumCells());
+}
+
 void ConcurrentTable::RaiseMaxUpdateTs(int64_t update_ts) { RaiseTo(&max_update_ts_, update_ts); }
 
 int64_t ConcurrentTable::Lookup(const int64_t* fids, int64_t n, float* embeddings) const {
@@ -351,11 +357,11 @@ std::string ConcurrentTable::LookupEntry(int64_t fid) const {
 }
 
 void ConcurrentTable::Assign(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) {
-  RaiseMaxUpdateTs(update_ts);
   if (config_.skip_zero_embedding) return AssignSkippingZeros(batch, update_ts, filter);
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
   WriteRows(batch, update_ts, filter, [this](const float* row, char* value) { codec_->Assign(row, value); });
+  RaiseMaxUpdateTs(update_ts);
 }
 
 template <typename WriteRow>
@@ -386,13 +392,14 @@ void ConcurrentTable::AssignSkippingZeros(const Batch& batch, int64_t update_ts,
         one, ClampTime(update_ts), filter, [](int64_t) {},
         [&](WrittenEntry* written, int) { codec_->Assign(rows[i], written->value); });
   }
+  RaiseMaxUpdateTs(update_ts);
 }
 
 void ConcurrentTable::AssignAdd(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) {
-  RaiseMaxUpdateTs(update_ts);
   WriterGate::Pass pass(gate_);
   EpochManager::Guard guard(epochs_);
   WriteRows(batch, update_ts, filter, [this](const float* row, char* value) { codec_->AssignAdd(row, value); });
+  RaiseMaxUpdateTs(update_ts);
 }
 
 void ConcurrentTable::Optimize(const Batch& batch, const StepSettings& settings) {
@@ -409,13 +416,10 @@ void ConcurrentTable::Optimize(const Batch& batch, const StepSettings& settings)
     }
     codec_->Optimize(steps, n, settings.learning_rates, settings.global_step);
   };
-  {
-    WriterGate::Pass pass(gate_);
-    EpochManager::Guard guard(epochs_);
-    EntryWriter(*codec_, storage())
-        .WriteEach(
-            batch, ClampTime(settings.update_ts), settings.filter, [&](int64_t i) { rows.Prefetch(i); }, optimize);
-  }
+  WriterGate::Pass pass(gate_);
+  EpochManager::Guard guard(epochs_);
+  EntryWriter(*codec_, storage())
+      .WriteEach(batch, ClampTime(settings.update_ts), settings.filter, [&](int64_t i) { rows.Prefetch(i); }, optimize);
   RaiseMaxUpdateTs(settings.update_ts);
 }
 

@@ -53,6 +53,8 @@ class ConcurrentTable : public EmbeddingTable {
   std::unique_ptr<RestoreBatch> StartRestore(uint64_t num_entries) const override;
   void FinishRestore(std::unique_ptr<RestoreBatch> batch) override;
   uint64_t MemoryBytes() const override;
+  uint64_t EntryBytes() const override { return codec_->entry_bytes(); }
+  double LoadFactor() const override;
 
  private:
   class LockedTable;

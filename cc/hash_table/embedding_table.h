@@ -124,6 +124,10 @@ class EmbeddingTable {
 
   // Bytes that entries and index occupy.
   virtual uint64_t MemoryBytes() const = 0;
+  // Bytes of one entry: its embedding, as it is kept, and the state of its optimizers.
+  virtual uint64_t EntryBytes() const = 0;
+  // The share of the index's cells that are in use.
+  virtual double LoadFactor() const = 0;
 };
 
 // Throws TableError for a configuration that makes no table.

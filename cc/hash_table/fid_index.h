@@ -294,6 +294,7 @@ class FidIndex {
   uint64_t HashAfterHome(const Bucket* home) const;
 
   uint64_t Bytes() const { return Current()->num_buckets * sizeof(Bucket); }
+  uint64_t NumCells() const { return Current()->num_buckets * kCellsPerBucket; }
 
  private:
   static constexpr int kFetched = 3;

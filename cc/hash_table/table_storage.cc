@@ -41,6 +41,12 @@ uint64_t TableStorage::size() const {
   return size;
 }
 
+uint64_t TableStorage::NumCells() const {
+  uint64_t cells = 0;
+  for (const auto& shard : shards_) cells += shard->index.NumCells();
+  return cells;
+}
+
 uint64_t TableStorage::MemoryBytes() const {
   uint64_t bytes = slab_.UsedBytes();
   for (const auto& shard : shards_) bytes += shard->index.Bytes();

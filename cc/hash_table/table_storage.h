@@ -45,6 +45,7 @@ class TableStorage {
   // How many keys a shard should have room for if the table gets `num_keys`.
   static uint64_t KeysOfShard(uint64_t num_keys);
   uint64_t size() const;
+  uint64_t NumCells() const;
   uint64_t MemoryBytes() const;
 
  private:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cc/kernels/stacked_ids.h"
+#include "cc/kernels/status_util.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
 namespace monolith {
@@ -45,11 +46,13 @@ class MultiTableLookupEntryOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, ctx->input(kId).shape(), &output));
     auto entries = output->flat<::tensorflow::tstring>();
     const int64_t* first = ctx->input(kId).flat<int64_t>().data();
-    for (const IdGroup& group : stacked.groups) {
-      for (int64_t i = 0; i < group.num_ids; ++i) {
-        entries(group.ids + i - first) = tables.table(group.table).LookupEntry(group.ids[i]);
-      }
-    }
+    OP_REQUIRES_OK(ctx, ToStatus([&] {
+                     for (const IdGroup& group : stacked.groups) {
+                       for (int64_t i = 0; i < group.num_ids; ++i) {
+                         entries(group.ids + i - first) = tables.table(group.table).LookupEntry(group.ids[i]);
+                       }
+                     }
+                   }));
   }
 };
 

@@ -30,26 +30,19 @@ class MultiTableSaveOp : public TableFileOp<MultiTableResource> {
  private:
   absl::Status Run(Env* env, MultiTableResource* resource, const std::vector<std::string>& basenames) override {
     TF_RETURN_IF_ERROR(PrepareSave(env, basenames));
-    const std::string& basename = basenames[0];
     MultiTable* tables = &resource->tables();
     std::vector<std::unique_ptr<EmbeddingTable::Locked>> locked;
     for (int t = 0; t < tables->num_tables(); ++t) locked.push_back(tables->table(t).Lock());
     const int num_shards = settings_.NumShards(tables->size());
-    std::vector<std::unique_ptr<ShardWriter>> writers;
-    for (int i = 0; i < num_shards; ++i) {
-      writers.push_back(std::make_unique<ShardWriter>(env, basename, i, num_shards));
-    }
-    TF_RETURN_IF_ERROR(RunOnThreads(env, num_shards, [&](int i) {
-      return writers[i]->Write([&](FrameBuffer* frames, std::vector<TableCount>* counts) {
-        for (int t = 0; t < tables->num_tables(); ++t) {
-          const ExpireConfig& expire = settings_.expire ? *settings_.expire : tables->table(t).config().expire;
-          counts->push_back({tables->name(t), locked[t]->Save(i, num_shards, expire, frames)});
-        }
-      });
-    }));
-    locked.clear();  // the cut is on disk; writers may go on
-    for (auto& writer : writers) TF_RETURN_IF_ERROR(writer->Commit());
-    return RemoveOtherShards(env, basename, num_shards);
+    return WriteShards(
+        env, basenames[0], num_shards, kSnappyCompression,
+        [&](int shard, FrameBuffer* frames, std::vector<TableCount>* counts) {
+          for (int t = 0; t < tables->num_tables(); ++t) {
+            const ExpireConfig& expire = settings_.expire ? *settings_.expire : tables->table(t).config().expire;
+            counts->push_back({tables->name(t), locked[t]->Save(shard, num_shards, expire, frames)});
+          }
+        },
+        [&] { locked.clear(); });  // the cut is on disk; writers may go on
   }
 
   SaveSettings settings_;
@@ -71,31 +64,28 @@ class MultiTableRestoreOp : public TableFileOp<MultiTableResource> {
     TF_RETURN_IF_ERROR(CheckRestore(basenames));
     MultiTable* tables = &resource->tables();
     std::vector<Shard> shards;
-    for (const std::string& basename : basenames) TF_RETURN_IF_ERROR(FindShards(env, basename, &shards));
+    for (const std::string& basename : basenames) TF_RETURN_IF_ERROR(ReadCounts(env, basename, &shards));
     LogUnplaced(*tables, shards, basenames[0]);
     std::vector<std::unique_ptr<RestoreBatch>> batches;
     const std::vector<uint64_t> expected = CountEntries(*tables, shards);
-    for (int t = 0; t < tables->num_tables(); ++t) {
-      batches.push_back(tables->table(t).StartRestore(expected[t] / settings_.num_shards));
-    }
+    TF_RETURN_IF_ERROR(ToStatus([&] {
+      for (int t = 0; t < tables->num_tables(); ++t) {
+        batches.push_back(tables->table(t).StartRestore(expected[t] / settings_.num_shards));
+      }
+    }));
     TF_RETURN_IF_ERROR(RunOnThreads(env, static_cast<int>(shards.size()),
                                     [&](int i) { return ReadInto(env, *tables, shards[i], batches); }));
     for (int t = 0; t < tables->num_tables(); ++t) tables->table(t).FinishRestore(std::move(batches[t]));
+    LOG(INFO) << "restored " << basenames[0] << ": " << resource->DebugString();
     return absl::OkStatus();
   }
 
-  static absl::Status FindShards(Env* env, const std::string& basename, std::vector<Shard>* shards) {
-    std::vector<std::string> data, meta;
-    TF_RETURN_IF_ERROR(FindShardFiles(env, basename, &data));
-    TF_RETURN_IF_ERROR(FindShardFiles(env, MetaBasename(basename), &meta));
-    if (data.size() != meta.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("the saved table ", basename, " has ", data.size(),
-                                                     " data files and ", meta.size(),
-                                                     " metadata files; remove those of the older save."));
-    }
-    for (size_t i = 0; i < data.size(); ++i) {
-      Shard shard{data[i], {}};
-      TF_RETURN_IF_ERROR(ReadMetadata(env, meta[i], &shard.counts));
+  static absl::Status ReadCounts(Env* env, const std::string& basename, std::vector<Shard>* shards) {
+    std::vector<ShardFiles> files;
+    TF_RETURN_IF_ERROR(FindShards(env, basename, true, &files));
+    for (const ShardFiles& one : files) {
+      Shard shard{one.data, {}};
+      TF_RETURN_IF_ERROR(ReadMetadata(env, one.meta, &shard.counts));
       shards->push_back(std::move(shard));
     }
     return absl::OkStatus();

@@ -7,6 +7,7 @@
 #include "cc/kernels/looked_up_input.h"
 #include "cc/kernels/scalar_input.h"
 #include "cc/kernels/stacked_ids.h"
+#include "cc/kernels/status_util.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
 namespace monolith {
@@ -119,7 +120,9 @@ class MultiTableReinitializeOp : public OpKernel {
       status.setConstant(-1);
     } else {
       const int64_t now = ctx->env()->NowSeconds();
-      resource->tables().table(table).Reinitialize(ids.data(), ids.size(), now, status.data());
+      OP_REQUIRES_OK(ctx, ToStatus([&] {
+                       resource->tables().table(table).Reinitialize(ids.data(), ids.size(), now, status.data());
+                     }));
     }
     ctx->set_output(0, ctx->input(kTable));
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -22,7 +23,6 @@ using ::tensorflow::tstring;
 using ::tensorflow::io::SequentialRecordReader;
 
 constexpr uint64_t kMostRecords = 2048;  // handed on together, while they are in the cache
-constexpr const char* kDataCompression = kSnappyCompression;
 
 absl::Status DataLoss(const std::string& path, const std::string& what) {
   return absl::DataLossError(
@@ -45,11 +45,38 @@ absl::Status WriteFrames(Env* env, const std::string& path, const char* compress
   return file.Close();
 }
 
-}  // namespace
+absl::Status WriteMetadata(Env* env, const std::string& path, const std::vector<TableCount>& counts) {
+  RecordFile file;
+  TF_RETURN_IF_ERROR(file.Open(env, path, kNoCompression));
+  for (const TableCount& count : counts) {
+    hash_table::MultiHashTableMetadata metadata;
+    metadata.set_table_name(count.table);
+    metadata.set_num_entries(count.num_entries);
+    TF_RETURN_IF_ERROR(file.Append(metadata.SerializeAsString()));
+  }
+  return file.Close();
+}
 
-std::string MetaBasename(const std::string& basename) { return basename + ".meta"; }
+absl::Status FailedPrecondition(const std::string& path, const std::string& what) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("the table shard ", path, " is damaged (", what, "); restore from another checkpoint."));
+}
 
-absl::Status FindShardFiles(Env* env, const std::string& basename, std::vector<std::string>* files) {
+// What the metadata of a shard of one table counts.
+absl::Status ReadOneCount(Env* env, const std::string& path, std::optional<uint64_t>* count) {
+  std::vector<TableCount> counts;
+  const absl::Status read = ReadMetadata(env, path, &counts);
+  if (absl::IsDataLoss(read)) return absl::FailedPreconditionError(read.message());
+  TF_RETURN_IF_ERROR(read);
+  if (counts.size() != 1) {
+    return FailedPrecondition(path, absl::StrCat("it counts ", counts.size(), " tables instead of one"));
+  }
+  *count = counts[0].num_entries;
+  return absl::OkStatus();
+}
+
+// The paths of all files in the directory of `basename`.
+absl::Status ListBeside(Env* env, const std::string& basename, std::vector<std::string>* paths) {
   const std::string directory(::tensorflow::io::Dirname(basename));
   std::vector<std::string> children;
   const absl::Status listed = env->GetChildren(directory.empty() ? "." : directory, &children);
@@ -58,11 +85,40 @@ absl::Status FindShardFiles(Env* env, const std::string& basename, std::vector<s
                                                    basename, " does not exist; check the path."));
   }
   TF_RETURN_IF_ERROR(listed);
-  std::vector<std::string> paths;
   for (const std::string& child : children) {
-    paths.push_back(directory.empty() ? child : ::tensorflow::io::JoinPath(directory, child));
+    paths->push_back(directory.empty() ? child : ::tensorflow::io::JoinPath(directory, child));
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string MetaBasename(const std::string& basename) { return basename + ".meta"; }
+
+absl::Status FindShardFiles(Env* env, const std::string& basename, std::vector<std::string>* files) {
+  std::vector<std::string> paths;
+  TF_RETURN_IF_ERROR(ListBeside(env, basename, &paths));
   return ToStatus([&] { *files = CompleteShardSet(basename, paths); });
+}
+
+absl::Status FindShards(Env* env, const std::string& basename, bool needs_meta, std::vector<ShardFiles>* shards) {
+  std::vector<std::string> paths, data, meta;
+  TF_RETURN_IF_ERROR(ListBeside(env, basename, &paths));
+  TF_RETURN_IF_ERROR(ToStatus([&] { data = CompleteShardSet(basename, paths); }));
+  int shard, total;
+  const bool has_meta = std::any_of(paths.begin(), paths.end(), [&](const std::string& path) {
+    return ParseShardFileName(path, MetaBasename(basename), &shard, &total);
+  });
+  if (has_meta || needs_meta) {
+    TF_RETURN_IF_ERROR(ToStatus([&] { meta = CompleteShardSet(MetaBasename(basename), paths); }));
+    if (data.size() != meta.size()) {
+      return absl::InvalidArgumentError(absl::StrCat("the saved table ", basename, " has ", data.size(),
+                                                     " data files and ", meta.size(),
+                                                     " metadata files; remove those of the older save."));
+    }
+  }
+  for (size_t i = 0; i < data.size(); ++i) shards->push_back({data[i], meta.empty() ? "" : meta[i]});
+  return absl::OkStatus();
 }
 
 absl::Status ReadMetadata(Env* env, const std::string& path, std::vector<TableCount>* counts) {
@@ -82,49 +138,10 @@ absl::Status ReadMetadata(Env* env, const std::string& path, std::vector<TableCo
   }
 }
 
-ShardWriter::ShardWriter(Env* env, const std::string& basename, int shard, int num_shards)
-    : env_(env),
-      data_(ShardFileName(basename, shard, num_shards)),
-      meta_(ShardFileName(MetaBasename(basename), shard, num_shards)),
-      data_tmp_(TemporaryPath(data_)),
-      meta_tmp_(TemporaryPath(meta_)) {}
-
-ShardWriter::~ShardWriter() {
-  for (const std::string& path : {data_tmp_, meta_tmp_}) {
-    if (env_->FileExists(path).ok()) env_->DeleteFile(path).IgnoreError();
-  }
-}
-
-absl::Status ShardWriter::WriteMeta(const std::vector<TableCount>& counts) {
-  RecordFile file;
-  TF_RETURN_IF_ERROR(file.Open(env_, meta_tmp_, kNoCompression));
-  for (const TableCount& count : counts) {
-    hash_table::MultiHashTableMetadata metadata;
-    metadata.set_table_name(count.table);
-    metadata.set_num_entries(count.num_entries);
-    TF_RETURN_IF_ERROR(file.Append(metadata.SerializeAsString()));
-  }
-  return file.Close();
-}
-
-absl::Status ShardWriter::Write(const Entries& entries) {
-  std::vector<TableCount> counts;
-  TF_RETURN_IF_ERROR(
-      WriteFrames(env_, data_tmp_, kDataCompression, [&](FrameBuffer* frames) { entries(frames, &counts); }));
-  return WriteMeta(counts);
-}
-
-absl::Status ShardWriter::Commit() {
-  TF_RETURN_IF_ERROR(env_->RenameFile(data_tmp_, data_));
-  return env_->RenameFile(meta_tmp_, meta_);
-}
-
 absl::Status RemoveOtherShards(Env* env, const std::string& basename, int num_shards) {
-  const std::string directory(::tensorflow::io::Dirname(basename));
-  std::vector<std::string> children;
-  TF_RETURN_IF_ERROR(env->GetChildren(directory.empty() ? "." : directory, &children));
-  for (const std::string& child : children) {
-    const std::string path = directory.empty() ? child : ::tensorflow::io::JoinPath(directory, child);
+  std::vector<std::string> paths;
+  TF_RETURN_IF_ERROR(ListBeside(env, basename, &paths));
+  for (const std::string& path : paths) {
     for (const std::string& base : {basename, MetaBasename(basename)}) {
       int shard, total;
       if (ParseShardFileName(path, base, &shard, &total) && total != num_shards) {
@@ -135,37 +152,46 @@ absl::Status RemoveOtherShards(Env* env, const std::string& basename, int num_sh
   return absl::OkStatus();
 }
 
-absl::Status WriteShards(Env* env, const std::string& basename, int num_shards,
-                         const std::function<void(int, FrameBuffer*)>& write, const std::function<void()>& written) {
-  TemporaryFiles files(env);
-  for (int i = 0; i < num_shards; ++i) files.Add(ShardFileName(basename, i, num_shards));
+absl::Status WriteShards(Env* env, const std::string& basename, int num_shards, const char* compression,
+                         const WriteEntries& write, const std::function<void()>& written) {
+  TemporaryFiles files(env);  // data and metadata of one shard after another
+  for (int i = 0; i < num_shards; ++i) {
+    files.Add(ShardFileName(basename, i, num_shards));
+    files.Add(ShardFileName(MetaBasename(basename), i, num_shards));
+  }
   TF_RETURN_IF_ERROR(RunOnThreads(env, num_shards, [&](int i) {
-    return WriteFrames(env, files[i], kNoCompression, [&](FrameBuffer* frames) { write(i, frames); });
+    std::vector<TableCount> counts;
+    TF_RETURN_IF_ERROR(
+        WriteFrames(env, files[2 * i], compression, [&](FrameBuffer* frames) { write(i, frames, &counts); }));
+    return WriteMetadata(env, files[2 * i + 1], counts);
   }));
   written();
   TF_RETURN_IF_ERROR(files.Commit());
   return RemoveOtherShards(env, basename, num_shards);
 }
 
-absl::Status ReadRecords(Env* env, const std::string& path, const OnRecords& on_records) {
+absl::Status ReadRecords(Env* env, const ShardFiles& files, const OnRecords& on_records) {
+  std::optional<uint64_t> expected;
+  if (!files.meta.empty()) TF_RETURN_IF_ERROR(ReadOneCount(env, files.meta, &expected));
   RecordBlocks blocks;
-  TF_RETURN_IF_ERROR(blocks.Open(env, path, kNoCompression));
+  TF_RETURN_IF_ERROR(blocks.Open(env, files.data, kNoCompression));
   std::vector<std::string_view> records;
+  uint64_t found = 0;
   do {
     const absl::Status read = blocks.Next(kMostRecords, &records);
-    if (!read.ok()) {
-      return absl::FailedPreconditionError(absl::StrCat("the table shard ", path, " is damaged (", read.message(),
-                                                        "); restore from another checkpoint."));
-    }
+    if (!read.ok()) return FailedPrecondition(files.data, std::string(read.message()));
     TF_RETURN_IF_ERROR(on_records(records));
+    found += records.size();
   } while (!records.empty());
-  return absl::OkStatus();
+  if (!expected || *expected == found) return absl::OkStatus();
+  return FailedPrecondition(files.data,
+                            absl::StrCat("it has ", found, " records, and ", files.meta, " counts ", *expected));
 }
 
 absl::Status ReadShard(Env* env, const std::string& path, const std::vector<TableCount>& counts,
                        const std::function<absl::Status(int, const std::vector<std::string_view>&)>& on_records) {
   RecordBlocks blocks;
-  TF_RETURN_IF_ERROR(blocks.Open(env, path, kDataCompression));
+  TF_RETURN_IF_ERROR(blocks.Open(env, path, kSnappyCompression));
   std::vector<std::string_view> records;
   for (size_t t = 0; t < counts.size(); ++t) {
     for (uint64_t i = 0; i < counts[t].num_entries; i += records.size()) {

@@ -2,6 +2,7 @@
 #include "cc/kernels/table_resources.h"
 
 #include "absl/strings/str_cat.h"
+#include "cc/monitoring/table_summary.h"
 
 namespace monolith {
 namespace {
@@ -9,11 +10,6 @@ namespace {
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::ResourceHandle;
 using ::tensorflow::core::RefCountPtr;
-
-std::string Summary(const EmbeddingTable& table) {
-  return absl::StrCat("{\"name\": \"", table.config().name, "\", \"size\": ", table.size(), ", \"dim\": ", table.dim(),
-                      ", \"memory\": ", table.MemoryBytes(), "}");
-}
 
 template <typename Resource>
 absl::Status Find(OpKernelContext* ctx, const ResourceHandle& handle, const char* kind, const char* remedy,
@@ -25,12 +21,12 @@ absl::Status Find(OpKernelContext* ctx, const ResourceHandle& handle, const char
 
 }  // namespace
 
-std::string TableResource::DebugString() const { return Summary(*table_); }
+std::string TableResource::DebugString() const { return TableSummary(*table_); }
 
 std::string MultiTableResource::DebugString() const {
   std::string text = "{\"tables\": [";
   for (int i = 0; i < tables_.num_tables(); ++i) {
-    absl::StrAppend(&text, i == 0 ? "" : ", ", Summary(tables_.table(i)));
+    absl::StrAppend(&text, i == 0 ? "" : ", ", TableSummary(tables_.table(i)));
   }
   return text + "]}";
 }

@@ -40,8 +40,10 @@ class SaveOp : public TableFileOp<TableResource> {
     const int num_shards = settings_.NumShards(table.size());
     const ExpireConfig& expire = settings_.expire ? *settings_.expire : table.config().expire;
     return WriteShards(
-        env, basenames[0], num_shards,
-        [&](int shard, FrameBuffer* frames) { locked->Save(shard, num_shards, expire, frames); },
+        env, basenames[0], num_shards, kNoCompression,
+        [&](int shard, FrameBuffer* frames, std::vector<TableCount>* counts) {
+          counts->push_back({table.config().name, locked->Save(shard, num_shards, expire, frames)});
+        },
         [&] { locked.reset(); });
   }
 
@@ -56,18 +58,15 @@ class RestoreOp : public TableFileOp<TableResource> {
  private:
   absl::Status Run(Env* env, TableResource* resource, const std::vector<std::string>& basenames) override {
     TF_RETURN_IF_ERROR(CheckRestore(basenames));
-    std::vector<std::string> files;
-    for (const std::string& basename : basenames) {
-      std::vector<std::string> found;
-      TF_RETURN_IF_ERROR(FindShardFiles(env, basename, &found));
-      files.insert(files.end(), found.begin(), found.end());
-    }
-    std::unique_ptr<RestoreBatch> batch = resource->table().StartRestore();
-    TF_RETURN_IF_ERROR(RunOnThreads(env, static_cast<int>(files.size()), [&](int i) {
-      return ReadRecords(env, files[i], [&](const std::vector<std::string_view>& records) {
+    std::vector<ShardFiles> shards;
+    for (const std::string& basename : basenames) TF_RETURN_IF_ERROR(FindShards(env, basename, false, &shards));
+    std::unique_ptr<RestoreBatch> batch;
+    TF_RETURN_IF_ERROR(ToStatus([&] { batch = resource->table().StartRestore(); }));
+    TF_RETURN_IF_ERROR(RunOnThreads(env, static_cast<int>(shards.size()), [&](int i) {
+      return ReadRecords(env, shards[i], [&](const std::vector<std::string_view>& records) {
         const absl::Status added =
             ToStatus([&] { batch->Add(records.data(), records.size(), settings_.shard, settings_.num_shards); });
-        return added.ok() ? added : absl::Status(added.code(), absl::StrCat(files[i], ": ", added.message()));
+        return added.ok() ? added : absl::Status(added.code(), absl::StrCat(shards[i].data, ": ", added.message()));
       });
     }));
     resource->table().FinishRestore(std::move(batch));

@@ -273,8 +273,9 @@ REGISTER_OP("MonolithHashTableSave")
     .SetIsStateful()
     .SetShapeFn(HandleThenRanks({0}))
     .Doc(R"doc(
-Writes one consistent cut of a table to <basename>-00000-of-0000N; writers wait, readers do not. Files appear under their
-names only when all of them are complete, and files of an older save with another number of shards are removed.
+Writes one consistent cut of a table to <basename>-00000-of-0000N, and to <basename>.meta-00000-of-0000N how many entries
+each of those has; writers wait, readers do not. Files appear under their names only when all of them are complete, and
+files of an older save with another number of shards are removed.
 
 handle: the table.
 basename: path in front of the shard suffix; its directory is created.
@@ -293,7 +294,8 @@ REGISTER_OP("MonolithHashTableRestore")
     .SetIsStateful()
     .SetShapeFn(HandleThenRanks({kFlat}))
     .Doc(R"doc(
-Replaces the contents of a table by a saved one. The table changes only after every file has been read completely.
+Replaces the contents of a table by a saved one. The table changes only after every file has been read completely, and
+found to have as many entries as its metadata says, if the save has metadata: the original system writes none.
 
 handle: the table.
 basename: one path in front of a shard suffix or several, whose entries are put together; of a fid that is found twice

@@ -275,7 +275,7 @@ class HashTable(BaseHashTable):
   # Files.
 
   def save(self, basename: str | tf.Tensor, random_sleep_ms: int = 0) -> HashTable:
-    """Writes one consistent cut of the table to `<basename>-00000-of-0000N`.
+    """Writes one consistent cut of the table to `<basename>-00000-of-0000N`, and counts to `<basename>.meta-...`.
 
     Args:
       basename: string scalar.

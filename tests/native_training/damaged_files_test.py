@@ -3,6 +3,7 @@
 
 from monolith.native_training import entry
 from monolith.native_training import hash_filter_ops
+from monolith.native_training import hash_table_ops
 from monolith.native_training import multi_hash_table_ops
 from monolith.native_training import test_utils
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
@@ -52,6 +53,30 @@ class _Tables:
     return {file.name: file.read_bytes() for file in self._probe.parent.iterdir()}
 
 
+class _Single:
+  """A table by itself that was saved in three shards, and has changed since."""
+
+  def __init__(self, directory):
+    self.path = directory / "t"
+    self._probe = directory / "probe" / "t"
+    self._new(range(40)).save(str(self.path))
+    self.table = self._new([1, 100])
+    self.before = self.contents()
+
+  @staticmethod
+  def _new(ids):
+    config = test_utils.generate_test_hash_table_config(3)
+    table = hash_table_ops.hash_table_from_config(config, saver_parallel=NUM_SHARDS)
+    return table.assign(list(ids), tf.reshape(tf.range(3.0 * len(ids)), [-1, 3]), req_time=tf.constant(1_700_000_000))
+
+  def restore(self):
+    self.table.restore(str(self.path))
+
+  def contents(self):
+    self.table.save(str(self._probe))
+    return {file.name: file.read_bytes() for file in self._probe.parent.iterdir()}
+
+
 class _Filter:
   """A filter of seven small splits that has seen some fids."""
 
@@ -77,14 +102,17 @@ class _Filter:
     return {file.name: file.read_bytes() for file in self._probe.parent.iterdir()}
 
 
-@pytest.fixture(params=[_Tables, _Filter])
+ERRORS = (tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError, tf.errors.DataLossError)
+
+
+@pytest.fixture(params=[_Tables, _Single, _Filter])
 def saved(request, tmp_path):
   return request.param(tmp_path)
 
 
 def _refused(saved, named):
   """Checks that a restore fails and names the file; returns the message."""
-  with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.DataLossError), match=re.escape(str(named))) as error:
+  with pytest.raises(ERRORS, match=re.escape(str(named))) as error:
     saved.restore()
   return str(error.value)
 
@@ -92,7 +120,7 @@ def _refused(saved, named):
 def _files(saved):
   """One file of each kind: the data and the metadata of a shard, or a split."""
   files = sorted(saved.path.parent.glob("t*-00001-of-0000?"))
-  assert len(files) == (2 if isinstance(saved, _Tables) else 1)
+  assert len(files) == (1 if isinstance(saved, _Filter) else 2)
   return files
 
 
@@ -111,7 +139,7 @@ def test_every_byte_counts(saved):
       file.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
       try:
         saved.restore()
-      except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+      except ERRORS as error:
         assert str(file) in str(error), f"bit {bit} of byte {at}"
         continue
       harmless.append(at)
@@ -125,7 +153,7 @@ def test_every_cut_counts(saved):
   for file in _files(saved):
     whole = file.read_bytes()
     ends = [len(whole)]
-    if file.name.startswith("t.meta") or isinstance(saved, _Filter):
+    if file.name.startswith("t.meta") or not isinstance(saved, _Tables):
       ends = [0]
       for record in record_framing.tf_records(whole):
         ends.append(ends[-1] + 16 + len(record))
@@ -133,8 +161,8 @@ def test_every_cut_counts(saved):
     cuts |= set(range(0, len(whole), 7))
     for size in sorted(cuts):
       file.write_bytes(whole[:size])
-      # Metadata that ends after a whole record says no more than that the data goes on.
-      short_meta = size in ends and file.name.startswith("t.meta")
+      # Metadata of tables that ends after a whole record says no more than that the data goes on.
+      short_meta = size in ends and file.name.startswith("t.meta") and isinstance(saved, _Tables)
       _refused(saved, file.with_name(file.name.replace(".meta", "")) if short_meta else file)
     file.write_bytes(whole)
   assert saved.contents() == saved.before
@@ -144,7 +172,8 @@ def test_every_end_that_is_no_record_counts(saved):
   """TensorFlow's reader calls it the end of the file when less than a record's header follows."""
   for file in _files(saved):
     whole = file.read_bytes()
-    record = record_framing.tf_record(b"one more")
+    more = record_framing.tf_records(whole)[0] if isinstance(saved, _Single) else b"one more"
+    record = record_framing.tf_record(more)
     for size in range(1, len(record) + 1):
       file.write_bytes(whole + record[:size])
       _refused(saved, f"{file} is damaged")

@@ -65,7 +65,7 @@ class Job:
 def test_round_trip_and_files(tmp_path):
   Job(tmp_path).fill({"a": 1, "b": 2}).save(30)
   names = sorted(p.name for p in (tmp_path / "model.ckpt-30.assets").iterdir())
-  assert names == ["MonolithHashTable_a-00000-of-00001", "MonolithHashTable_b-00000-of-00001"]
+  assert names == [f"MonolithHashTable_{name}-00000-of-00001" for name in ("a", "a.meta", "b", "b.meta")]
   assert Job(tmp_path).held() == {"a": {1}, "b": {2}}
 
 

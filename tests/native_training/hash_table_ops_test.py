@@ -243,6 +243,11 @@ def test_a_walk_passes_every_entry_once(num_shards, limit):
   assert sorted(_walk(table, num_shards, limit)) == sorted(fids)
 
 
+def test_a_limit_reserves_nothing():
+  table = new_table(1).assign(_ids(1, 2), tf.ones([2, 1]))
+  assert sorted(_walk(table, 1, (1 << 62) + 5)) == [1, 2]
+
+
 def test_a_walk_survives_growth():
   fids = list(range(50))
   table = new_table(1).assign(fids, tf.ones([50, 1]))
@@ -316,12 +321,25 @@ def test_save_and_restore(tmp_path, shards):
   table.save(path)
   count = max(shards, 1)
   names = sorted(p.name for p in (tmp_path / "deep").iterdir())
-  assert names == [f"t-{i:05d}-of-{count:05d}" for i in range(count)]
-  records = [r for n in names for r in tf.data.TFRecordDataset(str(tmp_path / "deep" / n)).as_numpy_iterator()]
-  assert sorted(EntryDump.FromString(r).id for r in records) == list(range(500))
+  shards = [f"-{i:05d}-of-{count:05d}" for i in range(count)]
+  assert names == ["t" + shard for shard in shards] + ["t.meta" + shard for shard in shards]
+  fids = []
+  for shard in shards:
+    records = [EntryDump.FromString(r).id for r in tf.data.TFRecordDataset(path + shard).as_numpy_iterator()]
+    (meta,) = tf.data.TFRecordDataset(path + ".meta" + shard).as_numpy_iterator()
+    counted = embedding_hash_table_pb2.MultiHashTableMetadata.FromString(meta)
+    assert (counted.table_name, counted.num_entries) == (table.name, len(records))
+    fids += records
+  assert sorted(fids) == list(range(500))
   again = hash_table_ops.hash_table_from_config(config).assign([777], [[1, 1]]).restore(path)
   assert again.lookup_entry(ids).numpy().tolist() == table.lookup_entry(ids).numpy().tolist()
   assert int(again.size()) == 500  # what the save lacks is gone
+
+
+def test_the_bytes_of_a_record(tmp_path):
+  new_table(1).assign(_ids(1 << 48), [[2.5]], req_time=100).save(str(tmp_path / "t"))
+  (record,) = tf.data.TFRecordDataset(str(tmp_path / "t-00000-of-00001")).as_numpy_iterator()
+  assert record.hex() == "0900000000000001001500002040" + "1a040a0212002064"
 
 
 def test_save_in_a_graph_after_a_random_time(tmp_path):
@@ -409,17 +427,56 @@ def test_a_record_that_is_no_entry_is_named(tmp_path):
   assert int(table.size()) == 0
 
 
-def test_every_cut_of_a_file_but_those_between_records_is_noticed(tmp_path):
+def test_every_cut_of_a_file_is_noticed(tmp_path):
   path = str(tmp_path / "t")
   table = new_table(1).assign(_ids(1, 2), tf.ones([2, 1]))
   table.save(path)
   file = tmp_path / "t-00000-of-00001"
   whole = file.read_bytes()
-  for size in set(range(len(whole))) - {0, len(whole) // 2}:  # two records of one size
+  for size in range(len(whole)):
     file.write_bytes(whole[:size])
     with pytest.raises(tf.errors.FailedPreconditionError, match="t-00000-of-00001 is damaged"):
       table.restore(path)
+  file.write_bytes(whole[: len(whole) // 2])  # between the two records
+  with pytest.raises(tf.errors.FailedPreconditionError, match="it has 1 records, and .*t.meta-00000-of-00001 counts 2"):
+    table.restore(path)
+  file.write_bytes(whole + whole[: len(whole) // 2])
+  with pytest.raises(tf.errors.FailedPreconditionError, match="it has 3 records, and .*t.meta-00000-of-00001 counts 2"):
+    table.restore(path)
   assert int(table.size()) == 2
+
+
+def test_files_without_metadata_as_the_original_system_writes_them(tmp_path):
+  path = _saved(tmp_path)
+  for shard in range(2):
+    (tmp_path / f"t.meta-0000{shard}-of-00002").unlink()
+  (tmp_path / "t.meta-00000-of-00002-tmp-77").write_bytes(b"unfinished")
+  assert int(new_table(2).restore(path).size()) == NUM_SAVED
+  (tmp_path / "t-00000-of-00002").write_bytes(b"")  # an empty shard
+  assert 0 < int(new_table(2).restore(path).size()) < NUM_SAVED
+
+
+def test_damaged_metadata_is_named_and_the_table_stays(tmp_path):
+  path = _saved(tmp_path)
+  meta, other = (tmp_path / f"t.meta-0000{shard}-of-00002" for shard in range(2))
+  table = new_table(2).assign(_ids(1000), tf.ones([1, 2]))
+  whole = meta.read_bytes()
+  for content, message in (
+    (b"", "it counts 0 tables instead of one"),
+    (whole * 2, "it counts 2 tables instead of one"),
+    (whole[:-1], ""),
+    (whole[:20] + bytes([whole[20] ^ 1]) + whole[21:], ""),
+  ):
+    meta.write_bytes(content)
+    with pytest.raises(tf.errors.FailedPreconditionError, match=rf"t.meta-00000-of-00002 is damaged \({message}"):
+      table.restore(path)
+  meta.unlink()
+  with pytest.raises(tf.errors.InvalidArgumentError, match="t.meta-00000-of-00002 is missing"):
+    table.restore(path)
+  other.rename(tmp_path / "t.meta-00000-of-00001")
+  with pytest.raises(tf.errors.InvalidArgumentError, match="has 2 data files and 1 metadata files; remove"):
+    table.restore(path)
+  assert int(table.size()) == 1
 
 
 def test_missing_and_mixed_files(tmp_path):
@@ -444,7 +501,7 @@ def test_missing_and_mixed_files(tmp_path):
 def test_a_save_over_one_with_more_files_leaves_only_its_own(tmp_path):
   path = _saved(tmp_path, shards=4)
   new_table(2).assign(_ids(1), tf.ones([1, 2])).save(path)
-  assert [p.name for p in tmp_path.iterdir()] == ["t-00000-of-00001"]
+  assert sorted(p.name for p in tmp_path.iterdir()) == ["t-00000-of-00001", "t.meta-00000-of-00001"]
 
 
 def test_a_save_that_fails_leaves_no_file(tmp_path):

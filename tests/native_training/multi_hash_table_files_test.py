@@ -76,7 +76,7 @@ def test_state_and_time_come_back(tmp_path):
   assert embedding_hash_table_pb2.EntryDump.FromString(after).last_update_ts_sec == 77
 
 
-@pytest.mark.parametrize("shards", [-1, 1, 2, 5])
+@pytest.mark.parametrize("shards", [-1, 0, 1, 2, 5])
 def test_any_number_of_files(tmp_path, shards):
   path = tmp_path / "deep" / "er" / "t"
   table = _filled({"a": _config(1), "b": _config(2)}, 500, saver_parallel=shards)
@@ -168,6 +168,20 @@ def test_expiry_is_by_slot(tmp_path):
   pair = (_ids(1 << 48, 2 << 48), tf.ones([2, 1]))
   table.assign({"a": pair}, req_time=tf.constant(100, tf.int64)).save(path)
   assert _values(MultiHashTable.from_configs(configs).restore(path), "a", 1 << 48, 2 << 48) == [0, 1]
+
+
+def test_expire_times_of_the_op_stand_for_those_of_all_tables(tmp_path):
+  path = str(tmp_path / "t")
+  configs = {"a": _config(1, expire={None: 1}), "b": _config(1)}
+  table = MultiHashTable.from_configs(configs)
+  for ids, time in ((_ids(1), 0), (_ids(2), 2 * 86400)):
+    pair = (ids, tf.ones([1, 1]))
+    table = table.assign({"a": pair, "b": pair}, req_time=tf.constant(time, tf.int64))
+  for days, kept in ((3, [1, 1]), (2, [0, 1]), (0, [0, 0])):
+    expire = embedding_hash_table_pb2.SlotExpireTimeConfig(default_expire_time=days).SerializeToString()
+    gen_monolith_ops.monolith_multi_hash_table_save(table.handle, path, slot_expire_time_config=expire)
+    again = MultiHashTable.from_configs(configs).restore(path)
+    assert _values(again, "a", 1, 2) == _values(again, "b", 1, 2) == kept
 
 
 @pytest.mark.parametrize("num_shards", [1, 2, 3])
@@ -326,20 +340,23 @@ def test_a_save_that_fails_leaves_no_file(tmp_path):
 
 
 def test_a_save_is_one_cut_of_all_tables(tmp_path):
-  """Each step adds 1 to both tables in one op, so every save must hold equal values."""
+  """A chain of steps adds 1 to table a, then to table b, and so on: a cut holds as much of b as of a, or one less."""
+  num_steps, num_saves = 60, 6
   with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-    table = MultiHashTable.from_configs({"a": _config(1), "b": _config(1)})
+    table = MultiHashTable.from_configs({"a": _config(1), "b": _config(1)}, saver_parallel=3)
     session.run(table.initializer)
     ids = tf.range(2000, dtype=tf.int64)
     ones = tf.ones([2000, 1])
-    steps = [table.assign_add({"a": (ids, ones), "b": (ids, ones)}).as_op() for _ in range(10)]
-    saves = [table.save(str(tmp_path / f"t{i}")).as_op() for i in range(4)]
-    session.run(steps + saves)
-    for i in range(4):
+    chained = table
+    for _ in range(num_steps):
+      chained = chained.assign_add({"a": (ids, ones)}).assign_add({"b": (ids, ones)})
+    saves = [table.save(str(tmp_path / f"t{i}")).as_op() for i in range(num_saves)]
+    session.run([chained.as_op(), *saves])
+    for i in range(num_saves):
       session.run(table.restore(str(tmp_path / f"t{i}")).as_op())
       found = session.run(table.lookup({"a": ids, "b": ids}))
-      for values in found.values():
-        assert np.array_equal(values, np.round(values)) and 0 <= values.min() and values.max() <= 10
+      (a,), (b,) = (np.unique(found[name]) for name in "ab")
+      assert a - b in (0, 1) and 0 <= b and a <= num_steps
 
 
 def test_more_files_than_names_can_number_are_refused(tmp_path):

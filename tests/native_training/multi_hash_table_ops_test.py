@@ -12,6 +12,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -119,6 +120,15 @@ def test_reinitialize_tells_which_fids_existed(run):
   np.testing.assert_array_equal(status, [0, 1, 1])
   np.testing.assert_array_equal(values, np.zeros([3, 2]))
   np.testing.assert_array_equal(unknown, [-1, -1, -1])
+
+
+def test_reinitialize_stamps_entries_with_the_clock():
+  table = MultiHashTable.from_configs({"slot": _sgd(1)})
+  before = int(time.time())
+  table, _ = table.reinitialize("slot", _ids(7))
+  after = int(time.time())
+  (raw,) = table.lookup_entry({"slot": _ids(7)})["slot"].numpy()
+  assert before <= embedding_hash_table_pb2.EntryDump.FromString(raw).last_update_ts_sec <= after
 
 
 def test_reinitialize_resets_optimizer_state():

@@ -6,7 +6,9 @@ The twins are written from the formulas in float64, one weight vector at a time,
 
 from __future__ import annotations
 
+from monolith.native_training import _feature_collect
 from monolith.native_training import entry
+from monolith.native_training import learning_rate_functions
 from monolith.native_training import multi_hash_table_ops
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
 
@@ -193,6 +195,45 @@ def test_table_follows_its_twin(name):
   found = _train(_table(slices, rates), sum(dims), follow)
   np.testing.assert_allclose(found, weights, rtol=1e-5, atol=1e-5)
   assert np.ptp(found) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["adagrad_decay", "adam_nesterov_decay", "ftrl_regularised", "rmsprop"])
+def test_rates_that_warm_up_and_decay_reach_every_step(name):
+  """One slice warms up from 0 over 30 steps, one decays, one has a constant rate: every step has rates of its own."""
+  optimizer, twin, settings = CASES[name]
+  decay = learning_rate_functions.PolynomialDecay(0.05, 80, end_learning_rate=0.01, power=2.0)
+  warming = entry.AdagradOptimizer(0.04, warmup_steps=30)
+  segment = entry.CombineAsSegment(2, entry.ZerosInitializer(), warming, entry.Fp32Compressor())
+  warm_up = _feature_collect._default_learning_rate(segment)
+  rates = {
+    0: lambda step: np.float32(0.04) * min(step, 30) / 30,
+    1: lambda step: 0.01 + 0.04 * (1 - min(step, 80) / 80) ** 2,
+    2: lambda step: float(np.float32(0.02)),
+  }
+  parts = (slice(0, 2), slice(2, 5), slice(5, 9))
+  weights = np.full([len(IDS), 9], 0.25)
+  states = [[{} for _ in parts] for _ in IDS]
+  random = np.random.default_rng(5)
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    global_step = tf.compat.v1.train.get_or_create_global_step()
+    table = _table([(2, optimizer), (3, optimizer), (4, optimizer)], [warm_up, decay, 0.02])
+    ids, gradients = tf.compat.v1.placeholder(tf.int64, [None]), tf.compat.v1.placeholder(tf.float32, [None, 9])
+    take_step = table.apply_gradients({"slot": (ids, gradients)}, global_step).as_op()
+    next_step = tf.compat.v1.assign_add(global_step, 1)
+    lookup = table.lookup({"slot": tf.constant(IDS)})["slot"]
+    session.run([table.initializer, tf.compat.v1.global_variables_initializer()])
+    for step in range(STEPS):
+      rows = np.flatnonzero(random.random(len(IDS)) < 0.7)
+      values = random.normal(size=(len(rows), 9)).astype(np.float32)
+      session.run(take_step, {ids: IDS[rows], gradients: values})
+      session.run(next_step)
+      for row, gradient in zip(rows, values.astype(np.float64), strict=True):
+        for s, part in enumerate(parts):
+          if rates[s](step) == 0 and name.startswith("ftrl"):
+            continue  # a rate of 0 leaves FTRL's weights and state alone
+          weights[row, part] = twin(weights[row, part], gradient[part], rates[s](step), states[row][s], **settings)
+    found = session.run(lookup)
+  np.testing.assert_allclose(found, weights, rtol=2e-5, atol=2e-5)
 
 
 def test_different_optimizers_in_one_entry():

@@ -143,22 +143,22 @@ class BaseExporter(abc.ABC):
     shard_index: int,
     num_shards: int,
   ) -> tf.Operation:
-    basenames = self._basenames(ckpt_to_export, paths, self._shared_embedding, ("", ".meta"))
+    basenames = self._basenames(ckpt_to_export, paths, self._shared_embedding)
     with tf.control_dependencies([table.initializer]):
       return table.restore(basenames, shard_index, num_shards).as_op()
 
   def _restore_hash_table(self, ckpt_to_export: str, table: hash_table_ops.HashTable, source: Any) -> tf.Operation:
     shared = table.export_share_embedding if table.export_share_embedding is not None else self._shared_embedding
-    basenames = self._basenames(ckpt_to_export, source.basenames, shared, ("",))
+    basenames = self._basenames(ckpt_to_export, source.basenames, shared)
     return table.restore(basenames, source.shard_index, source.num_shards).as_op().op
 
-  def _basenames(self, ckpt_to_export: str, paths: Sequence[str], shared: bool, kinds: Sequence[str]) -> tf.Tensor:
+  def _basenames(self, ckpt_to_export: str, paths: Sequence[str], shared: bool) -> tf.Tensor:
     """The saved sets of a table: in files that are copied into the export, or where they are."""
     if shared:
       return tf.constant(list(paths))
     prefixes = [os.path.basename(path) for path in paths]
     for prefix in prefixes:
-      for kind in kinds:
+      for kind in ("", ".meta"):
         self.add_ckpt_to_assets(ckpt_to_export, f"{prefix}{kind}-[0-9]*-of-[0-9]*")
     return tf.strings.join([self.create_asset_base(), tf.constant(prefixes)])
 

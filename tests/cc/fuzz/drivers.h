@@ -16,6 +16,10 @@ int RunTableOps(const uint8_t* data, size_t size);
 // The bytes are a saved entry, or damage to valid ones: it is refused, with the table as it was, or restored as it says.
 int RunEntryDump(const uint8_t* data, size_t size);
 
+// The bytes are the file of a saved table, or damage to a valid one: it is refused, with the table as it was, or restored as
+// a plain walk over it finds.
+int RunTableFile(const uint8_t* data, size_t size);
+
 // The bytes are a stream of records, or damage to a valid one: what is read, or refused, is what a plain walk finds.
 int RunRecords(const uint8_t* data, size_t size);
 

@@ -51,6 +51,7 @@ TEST_P(FuzzTest, RandomInputs) {
 INSTANTIATE_TEST_SUITE_P(Targets, FuzzTest,
                          ::testing::Values(Target{"table_ops", testing::RunTableOps, 1500},
                                            Target{"entry_dump", testing::RunEntryDump, 120},
+                                           Target{"table_file", testing::RunTableFile, 120},
                                            Target{"records", testing::RunRecords, 200},
                                            Target{"messages", testing::RunMessages, 300}),
                          [](const ::testing::TestParamInfo<Target>& info) { return info.param.name; });

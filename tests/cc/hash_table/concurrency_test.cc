@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <thread>
 
 #include "cc/hash_table/entry_dump.h"
 #include "tests/cc/hash_table/table_test_util.h"
@@ -98,6 +99,38 @@ TEST(ConcurrencyTest, SaveSeesOneCutWhileWritersWait) {
       }
     }
   });
+}
+
+// What expires is decided by the latest time of the cut: a write that waits for the save belongs to later ones.
+TEST(ConcurrencyTest, AWriterThatWaitsForASaveMakesNothingOfItExpire) {
+  constexpr int64_t kDay = 86400;
+  TableConfig config = MakeConfig({MakeSlice(1)});
+  config.expire.default_days = 1;
+  const auto optimize = [](EmbeddingTable* table, int64_t fid, int64_t time) {
+    Optimize(table, {fid}, {1}, {1}, time);
+  };
+  const auto assign = [](EmbeddingTable* table, int64_t fid, int64_t time) { Assign(table, {fid}, {1}, time); };
+  const auto add = [](EmbeddingTable* table, int64_t fid, int64_t time) { AssignAdd(table, {fid}, {1}, time); };
+  for (void (*write)(EmbeddingTable*, int64_t, int64_t) : {+optimize, +assign, +add}) {
+    auto table = NewEmbeddingTable(config);
+    write(table.get(), 1, 100);
+    write(table.get(), 2, 100);
+    auto locked = table->Lock();
+    std::atomic<bool> begun{false};
+    std::thread writer([&] {
+      begun = true;
+      write(table.get(), 3, 100 + kDay);
+    });
+    for (int turns = 0; turns < 1000 || !begun; ++turns) std::this_thread::yield();  // it has come to the gate, or may
+    EXPECT_EQ(table->max_update_ts(), 100);
+    int saved = 0;
+    locked->ForEach(0, 1, config.expire, [&saved](int64_t, const std::string&) { return ++saved; });
+    EXPECT_EQ(saved, 2);
+    locked.reset();
+    writer.join();
+    EXPECT_EQ(table->max_update_ts(), 100 + kDay);
+    EXPECT_EQ(Dump(table.get()).size(), 1u);
+  }
 }
 
 TEST(ConcurrencyTest, EvictionRestoreAndReinitialiseBesideReadersAndWriters) {

@@ -165,6 +165,7 @@ const NumericCase kCases[] = {
      {3, 4},
      {{{1, 1}, {3, 4}}}},
     {"group_adagrad_without_history", With("group_adagrad", kAcc, 0.0f), 0.1f, {3, 4}, {{{0, 0}, {3, 4}}}},
+    {"group_adagrad_no_quotient_of_zeros", With("group_adagrad"), 0.1f, {0, 0}, {{{0, 0}, {0, 0}, {0.1f}}}},
     {"group_ftrl",
      With("group_ftrl", kL1, 1.0f, kL2, 0.5f),
      0.1f,

@@ -43,6 +43,42 @@ TEST(TableTest, SlicesStartWithTheirOwnConstants) {
   EXPECT_THAT(Lookup(*table, {7}), ElementsAre(3, 4, 4));
 }
 
+TEST(TableTest, ZeroIsASumOfSquaresBelowTheSmallestNormalFloat) {
+  TableConfig config = ServingConfig({MakeSlice(2)});
+  config.skip_zero_embedding = true;
+  auto table = NewEmbeddingTable(config);
+  auto plain = NewEmbeddingTable(ServingConfig({MakeSlice(2)}));
+  // The smallest normal float is 2^-126: the square of 2^-63.
+  const std::vector<float> rows = {0,          -0.0f,      0x1p-64f, 0x1p-64f, 0,      -0x1p-63f,
+                                   0x1.8p-64f, 0x1.8p-64f, NAN,      0,        1e-30f, 1};
+  const std::vector<int64_t> fids = {1, 2, 3, 4, 5, 6};
+  Assign(table.get(), fids, rows);
+  Assign(plain.get(), fids, rows);
+  const auto kept = [](const EmbeddingTable& t) {
+    std::vector<int64_t> kept;
+    for (int64_t fid = 1; fid <= 6; ++fid) {
+      if (!t.LookupEntry(fid).empty()) kept.push_back(fid);
+    }
+    return kept;
+  };
+  EXPECT_THAT(kept(*table), ElementsAre(3, 4, 5, 6));
+  EXPECT_THAT(kept(*plain), ElementsAre(1, 2, 3, 4, 5, 6));
+  Restore(table.get(), Dump(plain.get()));
+  EXPECT_THAT(kept(*table), ElementsAre(3, 4, 5, 6));
+}
+
+TEST(TableTest, ARestoreTakesWhatASaveWouldLeaveOut) {
+  TableConfig config = MakeConfig({MakeSlice(1)});
+  auto saved = NewEmbeddingTable(config);
+  Assign(saved.get(), {1}, {1}, 0);
+  Assign(saved.get(), {2}, {1}, 86400);
+  config.expire.default_days = 1;
+  auto table = NewEmbeddingTable(config);
+  Restore(table.get(), Dump(saved.get()));
+  EXPECT_EQ(table->size(), 2u);
+  EXPECT_EQ(Dump(table.get()).size(), 1u);
+}
+
 TEST(TableTest, RandomValuesDependOnSeedSliceAndFidOnly) {
   SliceConfig slice = MakeSlice(500);
   slice.initializer.kind = InitializerConfig::Kind::kRandomUniform;
