@@ -691,9 +691,23 @@ def test_to_proto_describes_and_honours_the_scope():
     assert again.handle is table.handle and again.to_proto() == proto
 
 
-def test_tables_made_eagerly_have_no_proto():
+@pytest.mark.parametrize("scope", [None, "elsewhere"])
+def test_tables_made_eagerly_have_no_proto(scope):
   with pytest.raises(ValueError, match="was made eagerly; only tables of a graph have a proto"):
-    MultiHashTable.from_configs({"a": _sgd(1)}).to_proto()
+    MultiHashTable.from_configs({"a": _sgd(1)}).to_proto(scope)
+
+
+def test_the_op_of_an_eager_table_is_its_handle_and_orders_reads_in_functions():
+  table = MultiHashTable.from_configs({"a": _sgd(1)})
+  assert table.as_op("ignored") is table.handle
+
+  @tf.function
+  def write_then_read():
+    updated = table.assign({"a": (_ids(1), _floats([[5]]))})
+    with tf.control_dependencies([table.as_op(), updated.as_op()]):
+      return table.lookup({"a": _ids(1)})["a"]
+
+  assert write_then_read() == 5
 
 
 def test_export_builds_serving_tables(tmp_path):
