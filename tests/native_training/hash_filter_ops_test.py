@@ -282,7 +282,14 @@ def test_shapes_in_graphs():
   with tf.Graph().as_default():
     hash_filter = hash_filter_ops.create_hash_filter(300, 7)
     assert gradient(hash_filter, _ids(1, 2), tf.ones([2, 3])).shape.as_list() == [2, 3]
-    assert gradient(hash_filter, _ids(1, 2), tf.ones([6])).shape.as_list() == [2, None]
+    assert gradient(hash_filter, _ids(1, 2), tf.ones([6])).shape.as_list() == [2, 3]
+    assert gradient(hash_filter, _ids(1, 2), tf.ones([2, 3, 4])).shape.as_list() == [2, 12]
+    assert gradient(hash_filter, _ids(), tf.ones([0])).shape.as_list() == [0, None]
+    unknown = tf.compat.v1.placeholder(tf.float32, [None])
+    assert gradient(hash_filter, _ids(1, 2), unknown).shape.as_list() == [2, None]
+    assert gradient(hash_filter, tf.compat.v1.placeholder(tf.int64, [None]), tf.ones([6])).shape.rank == 2
+    with pytest.raises(ValueError, match="evenly divisible by 2 but is 5"):
+      gradient(hash_filter, _ids(1, 2), tf.ones([5]))
     assert hash_filter_ops.intercept_gradient(hash_filter, _ids(1), tf.ones([1, 4])).shape.as_list() == [1, 4]
     with pytest.raises(ValueError, match="Dimension 0 in both shapes must be equal|Dimensions must be equal"):
       gradient(hash_filter, _ids(1, 2), tf.ones([3, 3]))
