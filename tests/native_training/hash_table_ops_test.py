@@ -648,6 +648,7 @@ def _bad(change):
     (_bad(lambda c: c.entry_config.segments[0].ClearField("opt_config")), "table 't'.*optimizer"),
     (_bad(lambda c: c.entry_config.segments[0].ClearField("init_config")), "table 't'.*initializer"),
     (_bad(lambda c: c.slot_expire_time_config.slot_expire_times.add(slot=32768)), "slots end at 32767"),
+    (_bad(lambda c: c.entry_config.ClearField("segments")), "table 't' has no slices; give it at least one"),
     (_bad(lambda c: setattr(c, "skip_zero_embedding", True)), "skip_zero_embedding is for serving entries"),
   ],
 )
@@ -724,6 +725,22 @@ def test_lookup_gradient_needs_as_many_indices_as_ids():
     gen_monolith_ops.monolith_hash_table_lookup_gradient(_shape(3, 1), _shape(2), _floats(3, 2))
   with pytest.raises(tf.errors.InvalidArgumentError, match="id_indices has 1 rows for 2 id_values"):
     gen_monolith_ops.monolith_hash_table_lookup_gradient([[0]], _ids(1, 2), tf.ones([1, 2]))
+
+
+@pytest.mark.parametrize(
+  "indices, values, grads, shapes",
+  [
+    ([0], [1], [[1.0]], r"id_indices is \[1\], id_values \[1\], input_grads \[1,1\]"),
+    ([[0]], [[1]], [[1.0]], r"id_indices is \[1,1\], id_values \[1,1\]"),
+    ([[0]], [1], [1.0], r"input_grads \[1\]"),
+    ([[]], [1], [[1.0]], r"id_indices is \[1,0\]"),
+  ],
+)
+def test_lookup_gradient_says_what_shapes_it_takes(indices, values, grads, shapes):
+  with pytest.raises(
+    tf.errors.InvalidArgumentError, match=shapes + r".*; pass \[ids, at least 1\], \[ids\] and \[rows"
+  ):
+    gen_monolith_ops.monolith_hash_table_lookup_gradient(tf.constant(indices, tf.int64), values, grads)
 
 
 def test_scalars_are_checked_where_no_shape_function_runs():

@@ -5,6 +5,7 @@ from monolith.native_training import entry
 from monolith.native_training import multi_hash_table_ops
 from monolith.native_training.model_export import export_context
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
+from monolith.native_training.runtime.hash_table.initializer import initializer_config_pb2
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import hashlib
@@ -500,6 +501,13 @@ def test_constructor_needs_a_config():
     (lambda c: c.entry_config.segments[0].ClearField("init_config"), "slice 0: the initializer is unset"),
     (lambda c: c.entry_config.segments[0].ClearField("opt_config"), "slice 0: the optimizer is unset"),
     (lambda c: c.slot_expire_time_config.slot_expire_times.add(slot=32768), "slot 32768: slots end at 32767"),
+    (
+      lambda c: c.entry_config.segments[0].init_config.random_uniform.MergeFrom(
+        initializer_config_pb2.RandomUniformInitializerConfig(minval=1, maxval=0)
+      ),
+      "table 'item', slice 0: random_uniform: minval 1.* is above maxval 0.*; swap them",
+    ),
+    (lambda c: setattr(c.entry_config.segments[0], "dim_size", 0), "slice 0: dim_size is 0; it must be at least 1"),
     (lambda c: c.entry_config.segments[0].opt_config.dc.SetInParent(), "slice 0: dc: base is unset; set the optimizer"),
   ],
 )
