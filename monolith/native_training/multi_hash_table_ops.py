@@ -24,6 +24,7 @@ from monolith.native_training import graph_meta
 from monolith.native_training import hash_filter_ops
 from monolith.native_training import multi_hash_table_ops_pb2
 from monolith.native_training import multi_type_hash_table
+from monolith.native_training import _table_gradients  # noqa: F401  (registers them)
 from monolith.native_training._fused_table_ops import FusedEmbeddings
 from monolith.native_training._multi_table_config import CachedConfig, convert_to_cached_config, infer_dims
 from monolith.native_training._table_arguments import (
@@ -614,7 +615,6 @@ framework_ops.register_proto_function(
   to_proto=MultiHashTable.to_proto,
   from_proto=MultiHashTable.from_proto,
 )
-framework_ops.NotDifferentiable("IsHashTableInitialized")
 
 # The listeners work on the tables of a graph's collection, so they come last.
 from monolith.native_training._multi_table_listeners import (  # noqa: E402

@@ -277,6 +277,17 @@ def test_gradient_op_checks_its_rows():
       gradient(hash_filter, tf.constant(ids, tf.int64), tf.ones(shape))
 
 
+def test_second_derivatives_are_refused():
+  hash_filter = hash_filter_ops.create_dummy_hash_filter()
+  rows = tf.Variable(tf.ones([1, 2]))
+  with tf.GradientTape() as outer:
+    with tf.GradientTape() as inner:
+      loss = tf.reduce_sum(hash_filter_ops.intercept_gradient(hash_filter, _ids(1), rows) ** 2)
+    gradient = inner.gradient(loss, rows)
+  with pytest.raises(LookupError, match="second derivatives through intercept_gradient are not defined"):
+    outer.gradient(gradient, rows)
+
+
 def test_shapes_in_graphs():
   gradient = gen_monolith_ops.monolith_hash_filter_intercept_gradient_gradient
   with tf.Graph().as_default():

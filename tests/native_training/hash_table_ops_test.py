@@ -678,6 +678,34 @@ def test_lookup_gradient_repeats_rows():
   assert ids.numpy().tolist() == [7, 8, 9] and grads.numpy().tolist() == [[3, 4], [1, 2], [3, 4]]
 
 
+def test_rows_get_the_sum_of_what_their_copies_get():
+  indices, ids, rows = tf.constant([[1, 0], [0, 0], [1, 5]], tf.int64), _ids(7, 8, 9), tf.Variable(tf.ones([3, 2]))
+  with tf.GradientTape() as tape:
+    _, repeated = gen_monolith_ops.monolith_hash_table_lookup_gradient(indices, ids, rows)
+    loss = tf.reduce_sum(repeated * tf.constant([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+  assert tape.gradient(loss, rows).numpy().tolist() == [[3, 4], [6, 8], [0, 0]]
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_lookup_is_a_constant_of_what_was_written_before(graph):
+  def loss_of(weight):
+    table = new_table(1, learning_rate=lambda: 0.5 * weight)
+    table = table.assign(_ids(1), tf.reshape(weight, [1, 1])).apply_gradients(_ids(1), tf.ones([1, 1]), 0)
+    return tf.reduce_sum(table.lookup(_ids(1))) * weight
+
+  if graph:
+    with _graph() as session:
+      weight = tf.compat.v1.get_variable("weight", initializer=2.0)
+      (gradient,) = tf.gradients(loss_of(weight), weight)
+      session.run(tf.compat.v1.global_variables_initializer())
+      assert session.run(gradient) == 1  # the entry: 2 - 0.5 * 2
+    return
+  weight = tf.Variable(2.0)
+  with tf.GradientTape() as tape:
+    loss = loss_of(weight)
+  assert tape.gradient(loss, weight).numpy() == 1
+
+
 def _shape(*dims):
   return tf.compat.v1.placeholder(tf.int64, dims)
 

@@ -206,6 +206,24 @@ def test_polynomial_decay_case():
     np.testing.assert_allclose(session.run(found), [[0.04], [0.02]], rtol=1e-6)
 
 
+LOOKUPS = {
+  "slots": lambda table, ids: table.lookup({"a": ids})["a"],
+  "raw": lambda table, ids: table.raw_lookup(table.get_ragged_id({"a": ids})),
+  "fused": lambda table, ids: table.fused_lookup(ids, tf.constant([1]), 1).embeddings,
+}
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_a_lookup_is_a_constant_of_what_was_written_before(name):
+  weight = tf.Variable(2.0)
+  table = MultiHashTable.from_configs({"a": _sgd(1, lambda: 0.5 * weight)})
+  with tf.GradientTape() as tape:
+    updated = table.assign({"a": (_ids(1), tf.reshape(weight, [1, 1]))})
+    updated = updated.apply_gradients({"a": (_ids(1), _floats([[1]]))}, tf.constant(0, tf.int64))
+    loss = tf.reduce_sum(LOOKUPS[name](updated, _ids(1))) * weight
+  assert tape.gradient(loss, weight).numpy() == 1  # the entry: 2 - 0.5 * 2
+
+
 def test_works_inside_tf_function():
   table = MultiHashTable.from_configs({"a": _sgd(1), "b": _sgd(2)})
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ranks that ops over tables, filters and key sets declare: every input of every op, each with a rank too many."""
 
+from monolith.native_training import fused_embedding, hash_filter_ops, hash_table_ops  # noqa: F401  (their gradients)
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import pathlib
@@ -8,6 +9,7 @@ import re
 
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.ops import gradient_registry as registry
 
 OPS = pathlib.Path(__file__).parents[2] / "cc" / "ops"
 FILES = (
@@ -203,6 +205,11 @@ def test_ranks(op):
       with pytest.raises(ValueError, match=f"must be rank {rank} but is rank {rank + 1}|{ranks_differ}"):
         _call(op, others)
         pytest.fail(f"{op} takes {name} with rank {rank + 1}")
+
+
+@pytest.mark.parametrize("op", [op for op in REGISTER if "HashTable" in op or "HashFilter" in op])
+def test_gradients_are_registered(op):
+  registry.lookup(op)  # a LookupError for what has neither a gradient nor the mark that it has none
 
 
 @pytest.mark.parametrize("op", REGISTER)
