@@ -225,7 +225,8 @@ def test_inputs_that_do_not_fit_are_refused(changed, message):
 def test_other_rows_and_attributes_that_do_not_fit_are_refused():
   with pytest.raises(InvalidArgument, match="rows of server 1 have 2 floats, but its fids need 1"):
     _combine({"embeddings": [tf.constant([6.0]), tf.constant([5.0, 5.0])]})
-  with pytest.raises(InvalidArgument, match=r"gradient of output 0 has shape \[2,1\], but the output has \[1,1\]"):
+  shapes = r"\} MonolithCombineDealtGradient: the gradient of output 0 has shape \[2,1\], but the output has \[1,1\]"
+  with pytest.raises(InvalidArgument, match=shapes):
     _sum({"output_gradients": [tf.zeros([2, 1])]})
   for op in (_combine, _sum):
     with pytest.raises(InvalidArgument, match="a dim is below 1"):
