@@ -20,13 +20,13 @@ class RowCombiner {
         columns_(plan, use_, outputs),
         batch_(FidsPerBatch(table.dim())) {}
 
-  void Run(int64_t first_row, int64_t last_row) {
+  LookupCounts Run(int64_t first_row, int64_t last_row) {
     const bool one_each = HasLines(first_row, last_row);
     float* lines = one_each ? columns_.Lines(table_.dim()) : nullptr;
     if (lines != nullptr) {
       const int64_t begin = ids_.Begin(first_row);
-      table_.Lookup(ids_.fids + begin, ids_.Begin(last_row) - begin, lines + first_row * use_.lines * table_.dim());
-      return;
+      Lookup(ids_.fids + begin, ids_.Begin(last_row) - begin, lines + first_row * use_.lines * table_.dim());
+      return counts_;
     }
     embeddings_.resize(batch_ * table_.dim());
     if (use_.feature.combiner == Combiner::kFirstN) {
@@ -36,9 +36,15 @@ class RowCombiner {
     } else {
       Pool(first_row, last_row);
     }
+    return counts_;
   }
 
  private:
+  void Lookup(const int64_t* fids, int64_t n, float* embeddings) {
+    counts_.fids += n;
+    counts_.present += table_.Lookup(fids, n, embeddings);
+  }
+
   // Whether every row has as many fids as its outputs have lines, so that no combiner has anything to do.
   bool HasLines(int64_t first_row, int64_t last_row) const {
     if (ids_.splits == nullptr) return ids_.per_row == use_.lines;
@@ -51,7 +57,7 @@ class RowCombiner {
   void TakeOneEach(int64_t first_row, int64_t last_row) {
     for (int64_t row = first_row; row < last_row; row += batch_) {
       const int64_t n = std::min(batch_, last_row - row);
-      table_.Lookup(ids_.fids + ids_.Begin(row), n, embeddings_.data());
+      Lookup(ids_.fids + ids_.Begin(row), n, embeddings_.data());
       for (int64_t i = 0; i < n; ++i) {
         if (row + i + kAhead < last_row) columns_.Prefetch(row + i + kAhead);
         columns_.Set(row + i, Embedding(i));
@@ -70,7 +76,7 @@ class RowCombiner {
         if (next == batch_end) {
           batch_begin = batch_end;
           batch_end = std::min(batch_begin + batch_, end);
-          table_.Lookup(ids_.fids + batch_begin, batch_end - batch_begin, embeddings_.data());
+          Lookup(ids_.fids + batch_begin, batch_end - batch_begin, embeddings_.data());
         }
         const float* embedding = Embedding(next - batch_begin);
         next == row_begin ? columns_.Set(row, embedding) : columns_.Add(row, embedding);
@@ -95,7 +101,7 @@ class RowCombiner {
   }
 
   void Flush() {
-    table_.Lookup(fids_.data(), fids_.size(), embeddings_.data());
+    Lookup(fids_.data(), static_cast<int64_t>(fids_.size()), embeddings_.data());
     for (size_t i = 0; i < lines_.size(); ++i) columns_.Set(lines_[i], Embedding(i));
     fids_.clear();
     lines_.clear();
@@ -109,14 +115,16 @@ class RowCombiner {
   const ColumnWriter columns_;
   const int64_t batch_;
   std::vector<float> embeddings_;
+  LookupCounts counts_;
   std::vector<int64_t> fids_, lines_;  // of kFirstN: what is to be looked up, and where it goes
 };
 
 }  // namespace
 
-void CombineRows(const CombinePlan& plan, int feature, const EmbeddingTable& table, const FeatureIds& ids,
-                 int64_t first_row, int64_t last_row, float* const* outputs) {
-  if (first_row < last_row) RowCombiner(plan, feature, table, ids, outputs).Run(first_row, last_row);
+LookupCounts CombineRows(const CombinePlan& plan, int feature, const EmbeddingTable& table, const FeatureIds& ids,
+                         int64_t first_row, int64_t last_row, float* const* outputs) {
+  if (first_row >= last_row) return {};
+  return RowCombiner(plan, feature, table, ids, outputs).Run(first_row, last_row);
 }
 
 }  // namespace monolith

@@ -13,11 +13,16 @@
 
 namespace monolith {
 
+struct LookupCounts {
+  int64_t fids = 0;     // looked up: of kFirstN those that have a position
+  int64_t present = 0;  // those of them that the table has
+};
+
 // Writes rows [first_row, last_row) of `feature` into its columns of `outputs`, one pointer for each output of the plan.
 // Absent fids count as zeros. Calls on different rows or features touch different floats.
 // Requires: plan.CheckTables holds, `table` is the feature's, and `ids` has monotone splits.
-void CombineRows(const CombinePlan& plan, int feature, const EmbeddingTable& table, const FeatureIds& ids,
-                 int64_t first_row, int64_t last_row, float* const* outputs);
+LookupCounts CombineRows(const CombinePlan& plan, int feature, const EmbeddingTable& table, const FeatureIds& ids,
+                         int64_t first_row, int64_t last_row, float* const* outputs);
 
 // Takes one optimizer step for each distinct fid of `features`, all of one table, that falls into part `part` of
 // `num_parts`. Its gradient is the sum over all its occurrences, in the order of features, rows and places in a row, so

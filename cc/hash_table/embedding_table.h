@@ -2,7 +2,8 @@
 // The interface of every table: a map from fid to entry, used a batch at a time.
 //
 // Any mix of calls from any threads is safe, except where a method says otherwise. A read of an entry is never torn;
-// updates of one entry are serial, each counts; nothing is atomic across the entries of a batch.
+// updates of one entry are serial, each counts; nothing is atomic across the entries of a batch. How entries lie in memory,
+// and what a reader may see while a writer works, is on the first pages of fid_index.h and entry_slab.h.
 #ifndef CC_HASH_TABLE_EMBEDDING_TABLE_H_
 #define CC_HASH_TABLE_EMBEDDING_TABLE_H_
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "cc/hash_table/combine.h"
 #include "cc/kernels/combined_features.h"
+#include "cc/kernels/hit_rates.h"
 #include "cc/kernels/learning_rates.h"
 #include "cc/kernels/run_units.h"
 #include "cc/kernels/scalar_input.h"
@@ -57,11 +58,16 @@ class CombinedLookupOp : public CombinedOp {
     const std::vector<CombinedUnit> units = DivideRows(ids);
     if (units.empty()) return absl::OkStatus();
     const int64_t cost = std::max<int64_t>(1, (ids.num_fids + ids.batch) / units.size()) * kCostPerId;
-    return RunUnits(ctx, units.size(), cost, [&](int64_t i) {
+    HitRates hit_rates(resource->tables());
+    TF_RETURN_IF_ERROR(RunUnits(ctx, units.size(), cost, [&](int64_t i) {
       const int feature = units[i].feature;
-      const EmbeddingTable& table = resource->tables().table(static_cast<int>(plan_->use(feature).feature.table));
-      CombineRows(*plan_, feature, table, ids.features[feature], units[i].first_row, units[i].last_row, outputs.data());
-    });
+      const int table = static_cast<int>(plan_->use(feature).feature.table);
+      const LookupCounts counts = CombineRows(*plan_, feature, resource->tables().table(table), ids.features[feature],
+                                              units[i].first_row, units[i].last_row, outputs.data());
+      hit_rates.Add(table, counts.fids, counts.present);
+    }));
+    hit_rates.Emit(ctx);
+    return absl::OkStatus();
   }
 };
 

@@ -105,11 +105,15 @@ class DealtOp : public OpKernel {
   void Compute(OpKernelContext* ctx) override {
     DealtInputs inputs;
     OP_REQUIRES_OK(ctx, Read(ctx, &inputs));
-    const absl::Status status = Run(ctx, inputs);
-    OP_REQUIRES(ctx, status.ok(), absl::Status(status.code(), absl::StrCat(type_string(), ": ", status.message())));
+    OP_REQUIRES_OK(ctx, Run(ctx, inputs));
   }
 
  protected:
+  // Puts the name of the op before the message of an error.
+  absl::Status Named(const absl::Status& status) const {
+    if (status.ok()) return status;
+    return absl::Status(status.code(), absl::StrCat(type_string(), ": ", status.message()));
+  }
   virtual absl::Status Run(OpKernelContext* ctx, const DealtInputs& inputs) = 0;
 
   std::unique_ptr<CombinePlan> plan_;
@@ -149,18 +153,18 @@ class CombineDealtOp : public DealtOp {
     std::vector<Span<const float>> buffers;
     for (const Tensor& rows : embeddings) buffers.emplace_back(rows.flat<float>().data(), rows.NumElements());
     std::vector<TableRows<const float>> tables;
-    TF_RETURN_IF_ERROR(ToStatus([&] { tables = distribution::FindRows(dims_, inputs.messages, buffers); }));
+    TF_RETURN_IF_ERROR(Named(ToStatus([&] { tables = distribution::FindRows(dims_, inputs.messages, buffers); })));
     std::vector<float*> outputs;
     TF_RETURN_IF_ERROR(AllocateCombinedOutputs(ctx, *plan_, inputs.ids.batch, &outputs));
     const std::vector<CombinedUnit> units = DivideRows(inputs.ids);
     const int64_t num_units = std::max<int64_t>(1, units.size());
     const int64_t cost = 1 + (inputs.ids.num_fids + inputs.ids.batch) / num_units * kCostPerRow;
-    return RunUnits(ctx, units.size(), cost, [&](int64_t i) {
+    return Named(RunUnits(ctx, units.size(), cost, [&](int64_t i) {
       const auto& [feature, first_row, last_row] = units[i];
       distribution::CombineDealt(*plan_, feature, tables[plan_->use(feature).feature.table],
                                  inputs.ids.features[feature], inputs.places[feature], first_row, last_row,
                                  outputs.data());
-    });
+    }));
   }
 };
 
@@ -180,14 +184,14 @@ class CombineDealtGradientOp : public DealtOp {
     std::vector<const float*> gradients;
     TF_RETURN_IF_ERROR(ReadOutputGradients(ctx, *plan_, inputs.ids.batch, &gradients));
     std::vector<TableRows<float>> tables;
-    TF_RETURN_IF_ERROR(AllocateRows(ctx, inputs, &tables));
+    TF_RETURN_IF_ERROR(Named(AllocateRows(ctx, inputs, &tables)));
     const std::vector<Unit> units = Divide(inputs.ids, NumThreads(ctx));
     const int64_t cost = 1 + inputs.ids.num_fids / static_cast<int64_t>(units.size()) * kCostPerRow;
-    return RunUnits(ctx, units.size(), cost, [&](int64_t i) {
+    return Named(RunUnits(ctx, units.size(), cost, [&](int64_t i) {
       const auto& [table, part, num_parts] = units[i];
       distribution::SumDealtGradients(*plan_, features_[table], tables[table], inputs.ids.features, inputs.places,
                                       gradients.data(), part, num_parts);
-    });
+    }));
   }
 
   absl::Status AllocateRows(OpKernelContext* ctx, const DealtInputs& inputs,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lookups and updates in the fused layout (cc/hash_table/fused_layout.h), of single tables and of a multi table.
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -42,6 +43,11 @@ class FusedTables {
   const std::vector<Table>& tables() const { return tables_; }
   const std::vector<int>& dims() const { return dims_; }
   int64_t num_slices() const { return num_slices_; }
+  HitRates NewHitRates() const {
+    std::vector<const EmbeddingTable*> all;
+    for (const Table& each : tables_) all.push_back(each.table);
+    return HitRates(std::move(all), multi_ != nullptr);
+  }
 
  private:
   absl::Status FindSingles(OpKernelContext* ctx) {
@@ -123,9 +129,12 @@ class FusedLookupOp : public FusedOp {
           {part.table, ids.flat<int64_t>().data() + part.id_offset, part.num_ids, part.value_offset, 0});
     }
     float* values = embeddings->flat<float>().data();
-    return RunParts(ctx, stacked, PartsOf::kRows, [&](const IdGroup& group, int part, int num_parts) {
-      LookupRows(*tables.tables()[group.table].table, group, part, num_parts, values);
-    });
+    HitRates hit_rates = tables.NewHitRates();
+    TF_RETURN_IF_ERROR(RunParts(ctx, stacked, PartsOf::kRows, [&](const IdGroup& group, int part, int num_parts) {
+      LookupRows(*tables.tables()[group.table].table, group, part, num_parts, values, &hit_rates);
+    }));
+    hit_rates.Emit(ctx);
+    return absl::OkStatus();
   }
 };
 

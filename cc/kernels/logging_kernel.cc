@@ -2,10 +2,10 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "cc/kernels/emit_timer.h"
 #include "cc/kernels/resource_use_op.h"
 #include "cc/kernels/scalar_input.h"
 #include "cc/monitoring/process_memory.h"
-#include "cc/monitoring/timer_stats.h"
 #include "monolith/native_training/runtime/ops/logging_ops.pb.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/resource_op_kernel.h"
@@ -18,8 +18,6 @@ using ::tensorflow::OpKernel;
 using ::tensorflow::OpKernelConstruction;
 using ::tensorflow::OpKernelContext;
 using ::tensorflow::Tensor;
-
-constexpr int64_t kReportEverySeconds = 600;
 
 class TensorsTimestampOp : public OpKernel {
  public:
@@ -39,16 +37,13 @@ class MetricV2Op : public OpKernel {
     std::string key, tags;
     OP_REQUIRES_OK(ctx, ctx->GetAttr("key", &key));
     OP_REQUIRES_OK(ctx, ctx->GetAttr("tags", &tags));
-    name_ = tags.empty() ? key : absl::StrCat(key, "{", tags, "}");
+    name_ = TimerName(key, tags);
   }
 
   void Compute(OpKernelContext* ctx) override {
-    // One for the process: ops of several graphs report under the same names.
-    static TimerRegistry& registry = *new TimerRegistry;
     float value;
     OP_REQUIRES_OK(ctx, ReadScalar(ctx, "value", &value));
-    const auto second = static_cast<int64_t>(ctx->env()->NowSeconds());
-    for (const std::string& line : registry.Add(name_, value, second, kReportEverySeconds)) LOG(INFO) << line;
+    EmitTimer(ctx->env(), name_, value);
   }
 
  private:

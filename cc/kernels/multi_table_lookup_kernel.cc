@@ -26,9 +26,11 @@ class MultiTableLookupOp : public OpKernel {
     Tensor* output;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, {stacked.num_values}, &output));
     float* values = output->flat<float>().data();
+    HitRates hit_rates(tables);
     OP_REQUIRES_OK(ctx, RunParts(ctx, stacked, PartsOf::kRows, [&](const IdGroup& group, int part, int num_parts) {
-                     LookupRows(tables.table(group.table), group, part, num_parts, values);
+                     LookupRows(tables.table(group.table), group, part, num_parts, values, &hit_rates);
                    }));
+    hit_rates.Emit(ctx);
   }
 };
 

@@ -76,10 +76,12 @@ absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stac
                   [&](int64_t i) { work(*units[i].group, units[i].part, units[i].num_parts); });
 }
 
-void LookupRows(const EmbeddingTable& table, const IdGroup& group, int part, int num_parts, float* values) {
+void LookupRows(const EmbeddingTable& table, const IdGroup& group, int part, int num_parts, float* values,
+                HitRates* hit_rates) {
   const int64_t begin = group.num_ids * part / num_parts;
   const int64_t end = group.num_ids * (part + 1) / num_parts;
-  table.Lookup(group.ids + begin, end - begin, values + group.value_offset + begin * table.dim());
+  float* const rows = values + group.value_offset + begin * table.dim();
+  hit_rates->Add(group.table, end - begin, table.Lookup(group.ids + begin, end - begin, rows));
 }
 
 }  // namespace monolith

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "cc/hash_table/multi_table.h"
+#include "cc/kernels/hit_rates.h"
 #include "cc/kernels/table_resources.h"
 #include "tensorflow/core/framework/op_kernel.h"
 
@@ -44,8 +45,10 @@ enum class PartsOf {
 absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stacked, PartsOf parts_of,
                       const std::function<void(const IdGroup& group, int part, int num_parts)>& work);
 
-// Reads the embeddings of rows that part `part` of `num_parts` has into their place in `values`, which has all groups'.
-void LookupRows(const EmbeddingTable& table, const IdGroup& group, int part, int num_parts, float* values);
+// Reads the embeddings of rows that part `part` of `num_parts` has into their place in `values`, which has all groups',
+// and counts the fids that the group's table has.
+void LookupRows(const EmbeddingTable& table, const IdGroup& group, int part, int num_parts, float* values,
+                HitRates* hit_rates);
 
 }  // namespace monolith
 

@@ -41,8 +41,9 @@ class LookupOp : public OpKernel {
     Tensor* output;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, {ids.size(), dim_}, &output));
     float* rows = output->flat<float>().data();
+    HitRates hit_rates(table);
     const auto look_up = [&](const IdGroup& group, int part, int num_parts) {
-      LookupRows(table, group, part, num_parts, rows);
+      LookupRows(table, group, part, num_parts, rows, &hit_rates);
     };
     StackedIds stacked;
     stacked.groups.push_back({0, ids.data(), ids.size(), 0, 0});
@@ -51,6 +52,7 @@ class LookupOp : public OpKernel {
     } else {
       OP_REQUIRES_OK(ctx, ToStatus([&] { look_up(stacked.groups[0], 0, 1); }));
     }
+    hit_rates.Emit(ctx);
   }
 
  private:

@@ -90,9 +90,12 @@ class LookupSlotsOp : public SlotsOp {
       OP_REQUIRES_OK(ctx, embeddings.allocate(i, TensorShape({group.num_ids, dims_[i]}), &output));
       values.push_back(output->flat<float>().data());
     }
+    HitRates hit_rates(tables);
     OP_REQUIRES_OK(ctx, RunParts(ctx, stacked, PartsOf::kRows, [&](const IdGroup& group, int part, int num_parts) {
-                     LookupRows(tables.table(group.table), group, part, num_parts, values[SlotOf(stacked, group)]);
+                     LookupRows(tables.table(group.table), group, part, num_parts, values[SlotOf(stacked, group)],
+                                &hit_rates);
                    }));
+    hit_rates.Emit(ctx);
   }
 
  private:

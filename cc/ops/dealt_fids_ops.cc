@@ -10,6 +10,7 @@
 namespace monolith {
 namespace {
 
+using ::tensorflow::shape_inference::DimensionHandle;
 using ::tensorflow::shape_inference::InferenceContext;
 using ::tensorflow::shape_inference::ShapeHandle;
 
@@ -22,7 +23,13 @@ absl::Status CheckVectors(InferenceContext* c, const char* name) {
 }
 
 absl::Status DealShapes(InferenceContext* c) {
-  for (int i = 0; i < c->num_outputs(); ++i) c->set_output(i, c->Vector(InferenceContext::kUnknownDim));
+  std::vector<ShapeHandle> ids;
+  TF_RETURN_IF_ERROR(c->input("ids", &ids));
+  DimensionHandle num_ids = c->MakeDim(0);
+  for (const ShapeHandle& each : ids) TF_RETURN_IF_ERROR(c->Add(num_ids, c->NumElements(each), &num_ids));
+  const int places = c->num_outputs() - 1;
+  for (int i = 0; i < places; ++i) c->set_output(i, c->Vector(InferenceContext::kUnknownDim));
+  c->set_output(places, c->Vector(num_ids));
   return absl::OkStatus();
 }
 

@@ -31,6 +31,8 @@ absl::Status InterceptGradientShape(InferenceContext* c) {
   if (c->RankKnown(grad) && c->Rank(grad) == 2) {
     TF_RETURN_IF_ERROR(c->Merge(rows, c->Dim(grad, 0), &rows));
     dim = c->Dim(grad, 1);
+  } else if (c->ValueKnown(rows) && c->Value(rows) > 0) {
+    TF_RETURN_IF_ERROR(c->Divide(c->NumElements(grad), c->Value(rows), true, &dim));
   }
   c->set_output(0, c->Matrix(rows, dim));
   return absl::OkStatus();

@@ -26,12 +26,12 @@ class HashSlice:
     dim: floats; > 0.
     output: the layer's output that it goes to, where slices of several features stand side by side in the order of the
       features; None: an output named as the feature.
-    optimizer: of module `entry`; None: Adagrad with an initial accumulator of 0.1.
+    optimizer: of module `entry`, but no DcOptimizer; None: Adagrad with an initial accumulator of 0.1.
     learning_rate: a number, or a function of the layer's step, such as a Keras schedule.
     initializer: of module `entry`; None: uniform on [-0.05, 0.05).
 
   Raises:
-    ValueError: `dim` is not positive.
+    ValueError: `dim` is not positive, or another attribute is of the wrong kind; a DcOptimizer is.
   """
 
   dim: int
@@ -50,6 +50,11 @@ class HashSlice:
           f"HashSlice: {name} is {value!r}; use one of monolith.native_training.entry, such as "
           f"{'AdagradOptimizer(initial_accumulator_value=0.1)' if name == 'optimizer' else 'ZerosInitializer()'}."
         )
+    if self.optimizer is not None and self.optimizer.as_proto().HasField("dc"):
+      raise ValueError(
+        f"HashSlice: optimizer is {self.optimizer!r}, which takes the embeddings of single ids beside their gradients, "
+        "but a layer has only what they are combined to; use the optimizer inside the DcOptimizer."
+      )
     if not callable(self.learning_rate) and not isinstance(self.learning_rate, (int, float)):
       raise ValueError(f"HashSlice: learning_rate is {self.learning_rate!r}; pass a number or a function of the step.")
 

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any, Callable, Optional, Union
 
+from monolith.native_training import _table_gradients  # noqa: F401  (registers them)
 from monolith.native_training import graph_meta
 from monolith.native_training import hash_table_ops_pb2
 from monolith.native_training._table_arguments import request_time

@@ -44,13 +44,13 @@ class MultiTypeHashTable(BaseMultiTypeHashTable):
       raise KeyError(f"slot {slot!r} has no table; there are tables of {list(self._tables)}.")
     return self._tables[slot]
 
-  def lookup(self, slot_to_id: Dict[str, tf.Tensor], **kwargs: Any) -> Dict[str, tf.Tensor]:
+  def lookup(self, slot_to_id: Dict[str, tf.Tensor], *args: Any, **kwargs: Any) -> Dict[str, tf.Tensor]:
     """See BaseMultiTypeHashTable.lookup; further arguments go to each table.
 
     Raises:
       KeyError: a slot has no table; the same for the updates.
     """
-    return {slot: self._table_of(slot).lookup(ids, **kwargs) for slot, ids in slot_to_id.items()}
+    return {slot: self._table_of(slot).lookup(ids, *args, **kwargs) for slot, ids in slot_to_id.items()}
 
   def assign(
     self, slot_to_id_and_value: Dict[str, Tuple[tf.Tensor, tf.Tensor]], *args: Any, **kwargs: Any

@@ -8,7 +8,7 @@ counted any more. Its counts are saved and restored with the checkpoints, in fil
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, NoReturn, Optional, Sequence
 
 from monolith.native_training import _checkpoint_files
 from monolith.native_training import basic_restore_hook
@@ -179,6 +179,22 @@ def _intercept_gradient_grad(op: tf.Operation, grad: tf.Tensor) -> tuple[None, N
   grad = tf.convert_to_tensor(grad)
   kept = gen_monolith_ops.monolith_hash_filter_intercept_gradient_gradient(op.inputs[0], op.inputs[1], grad)
   return None, None, tf.reshape(kept, tf.shape(grad))
+
+
+@tf.RegisterGradient("MonolithHashFilterInterceptGradientGradient")
+def _refuse_second_derivatives(op: tf.Operation, grad: tf.Tensor) -> NoReturn:
+  del op, grad
+  raise LookupError(
+    "MonolithHashFilterInterceptGradientGradient: second derivatives through intercept_gradient are not defined, since "
+    "the filter would count the ids again; take the first ones inside tf.stop_gradient."
+  )
+
+
+for _op in (
+  "MonolithHashFilter", "MonolithProbabilisticFilter", "MonolithDummyHashFilter", "MonolithHashFilterSave",
+  "MonolithHashFilterRestore",
+):  # fmt: skip
+  tf.no_gradient(_op)
 
 
 def _run(session: tf.compat.v1.Session, fetches: Any, feed_dict: dict) -> None:

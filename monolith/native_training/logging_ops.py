@@ -36,6 +36,9 @@ def tensors_timestamp(tensors: Sequence[tf.Tensor]) -> Tuple[List[tf.Tensor], tf
 def emit_timer(key: str, value: Any, tags: Optional[Mapping[str, str]] = None) -> tf.Operation:
   """Records a measurement; every ten minutes the log says how many there were lately, their mean and the largest.
 
+  The environment variable MONOLITH_TIMER_REPORT_SECONDS, read at the first measurement, sets another time than 600
+  seconds; 0: at every measurement.
+
   Args:
     key: its name.
     value: a float scalar.

@@ -24,6 +24,7 @@ from monolith.native_training import graph_meta
 from monolith.native_training import hash_filter_ops
 from monolith.native_training import multi_hash_table_ops_pb2
 from monolith.native_training import multi_type_hash_table
+from monolith.native_training import _table_gradients  # noqa: F401  (registers them)
 from monolith.native_training._fused_table_ops import FusedEmbeddings
 from monolith.native_training._multi_table_config import CachedConfig, convert_to_cached_config, infer_dims
 from monolith.native_training._table_arguments import (
@@ -253,10 +254,13 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
     """A copy whose reads and writes go through `handle`: what an op that wrote these tables returned."""
     return self._copy_with(handle)
 
-  def as_op(self, name: Optional[str] = None) -> tf.Operation:
-    """The op that made this copy's handle: it has run when the write behind this copy has."""
+  def as_op(self, name: Optional[str] = None) -> tf.Operation | tf.Tensor:
+    """The op that made this copy's handle: it has run when the write behind this copy has.
+
+    Of a handle made eagerly, whose write has been done, the handle itself.
+    """
     del name
-    return self._handle.op
+    return self._handle.op if tf.is_symbolic_tensor(self._handle) else self._handle
 
   # Dicts of slot -> tensors.
 
@@ -527,11 +531,15 @@ class MultiHashTable(RawMultiTypeHashTable, multi_type_hash_table.BaseMultiTypeH
   # Meta graphs.
 
   def to_proto(self, export_scope: Optional[str] = None) -> Optional[multi_hash_table_ops_pb2.MultiHashTableProto]:
-    """Describes this table by the names of its tensors; None if it lies outside `export_scope`."""
-    if export_scope and not self._handle.name.startswith(export_scope.rstrip("/") + "/"):
-      return None
+    """Describes this table by the names of its tensors; None if it lies outside `export_scope`.
+
+    Raises:
+      ValueError: the table was made eagerly.
+    """
     if self._initializer is None:
       raise ValueError(f"multi hash table {self._shared_name!r} was made eagerly; only tables of a graph have a proto.")
+    if export_scope and not self._handle.name.startswith(export_scope.rstrip("/") + "/"):
+      return None
     proto = multi_hash_table_ops_pb2.MultiHashTableProto(
       dims=self._dims,
       slot_expire_time_config=self._slot_expire_time_config,
@@ -607,7 +615,6 @@ framework_ops.register_proto_function(
   to_proto=MultiHashTable.to_proto,
   from_proto=MultiHashTable.from_proto,
 )
-framework_ops.NotDifferentiable("IsHashTableInitialized")
 
 # The listeners work on the tables of a graph's collection, so they come last.
 from monolith.native_training._multi_table_listeners import (  # noqa: E402

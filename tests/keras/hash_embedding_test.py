@@ -300,6 +300,16 @@ def test_wrong_arguments_are_refused():
   for call, message in [
     (lambda: HashEmbedding(0), "HashSlice: dim is 0; it must be at least 1 float"),
     (lambda: HashEmbedding(2, optimizer="adam"), "HashSlice: optimizer is 'adam'; use one of monolith.native_training"),
+    (
+      lambda: HashEmbedding(2, optimizer=entry.DcOptimizer(entry.SgdOptimizer())),
+      r"optimizer is DcOptimizer\(.*only what they are combined to; use the optimizer inside the DcOptimizer",
+    ),
+    (
+      lambda: HashSlice(
+        2, optimizer=entry.StochasticRoundingFloat16OptimizerWrapper(entry.DcOptimizer(entry.SgdOptimizer()))
+      ),
+      "use the optimizer inside the DcOptimizer",
+    ),
     (lambda: HashEmbedding(2, initializer="zeros"), "HashSlice: initializer is 'zeros'; use one of"),
     (lambda: HashEmbedding(2, learning_rate="1"), "learning_rate is '1'; pass a number or a function of the step"),
     (lambda: HashEmbedding(2, combiner="max"), "combiner is 'max'; use one of sum, mean, first_n"),

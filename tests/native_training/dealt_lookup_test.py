@@ -130,6 +130,14 @@ def test_what_servers_get():
   assert _ragged(fids[1]).to_list() == [[], [7, -1, 9], []]
 
 
+def test_a_graph_knows_the_number_of_places():
+  with tf.Graph().as_default():
+    known, vector = tf.zeros([2, 3], tf.int64), tf.compat.v1.placeholder(tf.int64, [None])
+    for ids, expected in (([known, known], 12), ([known, vector], None)):
+      fids, places = gen_monolith_ops.monolith_deal_fids(ids, num_tables=1, num_shards=2, tables=[0, 0])
+      assert places.shape.as_list() == [expected] and [f.shape.as_list() for f in fids] == [[None]] * 2
+
+
 @pytest.mark.parametrize("num_ps", [1, 3])
 def test_servers_in_a_session(num_ps):
   layout, random = _layout(), np.random.default_rng(7)
@@ -217,7 +225,8 @@ def test_inputs_that_do_not_fit_are_refused(changed, message):
 def test_other_rows_and_attributes_that_do_not_fit_are_refused():
   with pytest.raises(InvalidArgument, match="rows of server 1 have 2 floats, but its fids need 1"):
     _combine({"embeddings": [tf.constant([6.0]), tf.constant([5.0, 5.0])]})
-  with pytest.raises(InvalidArgument, match=r"gradient of output 0 has shape \[2,1\], but the output has \[1,1\]"):
+  shapes = r"\} MonolithCombineDealtGradient: the gradient of output 0 has shape \[2,1\], but the output has \[1,1\]"
+  with pytest.raises(InvalidArgument, match=shapes):
     _sum({"output_gradients": [tf.zeros([2, 1])]})
   for op in (_combine, _sum):
     with pytest.raises(InvalidArgument, match="a dim is below 1"):

@@ -277,12 +277,30 @@ def test_gradient_op_checks_its_rows():
       gradient(hash_filter, tf.constant(ids, tf.int64), tf.ones(shape))
 
 
+def test_second_derivatives_are_refused():
+  hash_filter = hash_filter_ops.create_dummy_hash_filter()
+  rows = tf.Variable(tf.ones([1, 2]))
+  with tf.GradientTape() as outer:
+    with tf.GradientTape() as inner:
+      loss = tf.reduce_sum(hash_filter_ops.intercept_gradient(hash_filter, _ids(1), rows) ** 2)
+    gradient = inner.gradient(loss, rows)
+  with pytest.raises(LookupError, match="second derivatives through intercept_gradient are not defined"):
+    outer.gradient(gradient, rows)
+
+
 def test_shapes_in_graphs():
   gradient = gen_monolith_ops.monolith_hash_filter_intercept_gradient_gradient
   with tf.Graph().as_default():
     hash_filter = hash_filter_ops.create_hash_filter(300, 7)
     assert gradient(hash_filter, _ids(1, 2), tf.ones([2, 3])).shape.as_list() == [2, 3]
-    assert gradient(hash_filter, _ids(1, 2), tf.ones([6])).shape.as_list() == [2, None]
+    assert gradient(hash_filter, _ids(1, 2), tf.ones([6])).shape.as_list() == [2, 3]
+    assert gradient(hash_filter, _ids(1, 2), tf.ones([2, 3, 4])).shape.as_list() == [2, 12]
+    assert gradient(hash_filter, _ids(), tf.ones([0])).shape.as_list() == [0, None]
+    unknown = tf.compat.v1.placeholder(tf.float32, [None])
+    assert gradient(hash_filter, _ids(1, 2), unknown).shape.as_list() == [2, None]
+    assert gradient(hash_filter, tf.compat.v1.placeholder(tf.int64, [None]), tf.ones([6])).shape.rank == 2
+    with pytest.raises(ValueError, match="evenly divisible by 2 but is 5"):
+      gradient(hash_filter, _ids(1, 2), tf.ones([5]))
     assert hash_filter_ops.intercept_gradient(hash_filter, _ids(1), tf.ones([1, 4])).shape.as_list() == [1, 4]
     with pytest.raises(ValueError, match="Dimension 0 in both shapes must be equal|Dimensions must be equal"):
       gradient(hash_filter, _ids(1, 2), tf.ones([3, 3]))

@@ -705,6 +705,7 @@ def _bad(change):
     (_bad(lambda c: c.entry_config.segments[0].ClearField("opt_config")), "table 't'.*optimizer"),
     (_bad(lambda c: c.entry_config.segments[0].ClearField("init_config")), "table 't'.*initializer"),
     (_bad(lambda c: c.slot_expire_time_config.slot_expire_times.add(slot=32768)), "slots end at 32767"),
+    (_bad(lambda c: c.entry_config.ClearField("segments")), "table 't' has no slices; give it at least one"),
     (_bad(lambda c: setattr(c, "skip_zero_embedding", True)), "skip_zero_embedding is for serving entries"),
   ],
 )
@@ -732,6 +733,34 @@ def test_lookup_gradient_repeats_rows():
     [[1, 0], [0, 0], [1, 5]], _ids(7, 8, 9), tf.constant([[1.0, 2.0], [3.0, 4.0]])
   )
   assert ids.numpy().tolist() == [7, 8, 9] and grads.numpy().tolist() == [[3, 4], [1, 2], [3, 4]]
+
+
+def test_rows_get_the_sum_of_what_their_copies_get():
+  indices, ids, rows = tf.constant([[1, 0], [0, 0], [1, 5]], tf.int64), _ids(7, 8, 9), tf.Variable(tf.ones([3, 2]))
+  with tf.GradientTape() as tape:
+    _, repeated = gen_monolith_ops.monolith_hash_table_lookup_gradient(indices, ids, rows)
+    loss = tf.reduce_sum(repeated * tf.constant([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+  assert tape.gradient(loss, rows).numpy().tolist() == [[3, 4], [6, 8], [0, 0]]
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_lookup_is_a_constant_of_what_was_written_before(graph):
+  def loss_of(weight):
+    table = new_table(1, learning_rate=lambda: 0.5 * weight)
+    table = table.assign(_ids(1), tf.reshape(weight, [1, 1])).apply_gradients(_ids(1), tf.ones([1, 1]), 0)
+    return tf.reduce_sum(table.lookup(_ids(1))) * weight
+
+  if graph:
+    with _graph() as session:
+      weight = tf.compat.v1.get_variable("weight", initializer=2.0)
+      (gradient,) = tf.gradients(loss_of(weight), weight)
+      session.run(tf.compat.v1.global_variables_initializer())
+      assert session.run(gradient) == 1  # the entry: 2 - 0.5 * 2
+    return
+  weight = tf.Variable(2.0)
+  with tf.GradientTape() as tape:
+    loss = loss_of(weight)
+  assert tape.gradient(loss, weight).numpy() == 1
 
 
 def _shape(*dims):
@@ -781,6 +810,22 @@ def test_lookup_gradient_needs_as_many_indices_as_ids():
     gen_monolith_ops.monolith_hash_table_lookup_gradient(_shape(3, 1), _shape(2), _floats(3, 2))
   with pytest.raises(tf.errors.InvalidArgumentError, match="id_indices has 1 rows for 2 id_values"):
     gen_monolith_ops.monolith_hash_table_lookup_gradient([[0]], _ids(1, 2), tf.ones([1, 2]))
+
+
+@pytest.mark.parametrize(
+  "indices, values, grads, shapes",
+  [
+    ([0], [1], [[1.0]], r"id_indices is \[1\], id_values \[1\], input_grads \[1,1\]"),
+    ([[0]], [[1]], [[1.0]], r"id_indices is \[1,1\], id_values \[1,1\]"),
+    ([[0]], [1], [1.0], r"input_grads \[1\]"),
+    ([[]], [1], [[1.0]], r"id_indices is \[1,0\]"),
+  ],
+)
+def test_lookup_gradient_says_what_shapes_it_takes(indices, values, grads, shapes):
+  with pytest.raises(
+    tf.errors.InvalidArgumentError, match=shapes + r".*; pass \[ids, at least 1\], \[ids\] and \[rows"
+  ):
+    gen_monolith_ops.monolith_hash_table_lookup_gradient(tf.constant(indices, tf.int64), values, grads)
 
 
 def test_scalars_are_checked_where_no_shape_function_runs():

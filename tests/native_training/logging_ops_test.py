@@ -3,6 +3,12 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
 import pytest
 from absl import flags
 from absl.testing import flagsaver
@@ -44,6 +50,23 @@ def test_emit_timer():
     session.run(op)
   with pytest.raises(tf.errors.InvalidArgumentError, match="value has shape .*pass a scalar"):
     logging_ops.emit_timer("test", [1.0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  "seconds, line", [("0", r"timer\{a=1\} \| 1 min: 1 values, mean 0.5, max 0.5"), ("soon", None)]
+)
+def test_the_log_tells_timers_as_often_as_it_is_asked(seconds, line):
+  code = "from monolith.native_training import logging_ops; logging_ops.emit_timer('timer', 0.5, {'a': '1'})"
+  path = os.pathsep.join(filter(None, [str(pathlib.Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
+  settings = {"PYTHONPATH": path, "MONOLITH_TIMER_REPORT_SECONDS": seconds, "TF_CPP_MIN_LOG_LEVEL": "0"}
+  command = [sys.executable, "-c", code]
+  log = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=True).stderr
+  if line is not None:
+    assert re.search(line, log)
+    return
+  assert "MONOLITH_TIMER_REPORT_SECONDS is 'soon'; it must be a number of seconds, at least 0. Taking 600." in log
+  assert "timer{a=1}" not in log
 
 
 def test_machine_health():

@@ -5,6 +5,7 @@ from monolith.native_training import entry
 from monolith.native_training import multi_hash_table_ops
 from monolith.native_training.model_export import export_context
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
+from monolith.native_training.runtime.hash_table.initializer import initializer_config_pb2
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
 import hashlib
@@ -213,6 +214,24 @@ def test_polynomial_decay_case():
     session.run([tf.compat.v1.global_variables_initializer(), table.initializer, step.initializer])
     session.run(tf.compat.v1.assign(step, 1))
     np.testing.assert_allclose(session.run(found), [[0.04], [0.02]], rtol=1e-6)
+
+
+LOOKUPS = {
+  "slots": lambda table, ids: table.lookup({"a": ids})["a"],
+  "raw": lambda table, ids: table.raw_lookup(table.get_ragged_id({"a": ids})),
+  "fused": lambda table, ids: table.fused_lookup(ids, tf.constant([1]), 1).embeddings,
+}
+
+
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_a_lookup_is_a_constant_of_what_was_written_before(name):
+  weight = tf.Variable(2.0)
+  table = MultiHashTable.from_configs({"a": _sgd(1, lambda: 0.5 * weight)})
+  with tf.GradientTape() as tape:
+    updated = table.assign({"a": (_ids(1), tf.reshape(weight, [1, 1]))})
+    updated = updated.apply_gradients({"a": (_ids(1), _floats([[1]]))}, tf.constant(0, tf.int64))
+    loss = tf.reduce_sum(LOOKUPS[name](updated, _ids(1))) * weight
+  assert tape.gradient(loss, weight).numpy() == 1  # the entry: 2 - 0.5 * 2
 
 
 def test_works_inside_tf_function():
@@ -510,6 +529,13 @@ def test_constructor_needs_a_config():
     (lambda c: c.entry_config.segments[0].ClearField("init_config"), "slice 0: the initializer is unset"),
     (lambda c: c.entry_config.segments[0].ClearField("opt_config"), "slice 0: the optimizer is unset"),
     (lambda c: c.slot_expire_time_config.slot_expire_times.add(slot=32768), "slot 32768: slots end at 32767"),
+    (
+      lambda c: c.entry_config.segments[0].init_config.random_uniform.MergeFrom(
+        initializer_config_pb2.RandomUniformInitializerConfig(minval=1, maxval=0)
+      ),
+      "table 'item', slice 0: random_uniform: minval 1.* is above maxval 0.*; swap them",
+    ),
+    (lambda c: setattr(c.entry_config.segments[0], "dim_size", 0), "slice 0: dim_size is 0; it must be at least 1"),
     (lambda c: c.entry_config.segments[0].opt_config.dc.SetInParent(), "slice 0: dc: base is unset; set the optimizer"),
   ],
 )
@@ -701,9 +727,23 @@ def test_to_proto_describes_and_honours_the_scope():
     assert again.handle is table.handle and again.to_proto() == proto
 
 
-def test_tables_made_eagerly_have_no_proto():
+@pytest.mark.parametrize("scope", [None, "elsewhere"])
+def test_tables_made_eagerly_have_no_proto(scope):
   with pytest.raises(ValueError, match="was made eagerly; only tables of a graph have a proto"):
-    MultiHashTable.from_configs({"a": _sgd(1)}).to_proto()
+    MultiHashTable.from_configs({"a": _sgd(1)}).to_proto(scope)
+
+
+def test_the_op_of_an_eager_table_is_its_handle_and_orders_reads_in_functions():
+  table = MultiHashTable.from_configs({"a": _sgd(1)})
+  assert table.as_op("ignored") is table.handle
+
+  @tf.function
+  def write_then_read():
+    updated = table.assign({"a": (_ids(1), _floats([[5]]))})
+    with tf.control_dependencies([table.as_op(), updated.as_op()]):
+      return table.lookup({"a": _ids(1)})["a"]
+
+  assert write_then_read() == 5
 
 
 def test_export_builds_serving_tables(tmp_path):

@@ -105,8 +105,8 @@ def test_further_arguments_go_to_each_table():
   table = _multi_type(1)
   grads = {"slot0": (_ids(1, 1), tf.constant([[1.0], [2.0]]))}
   table = table.apply_gradients(grads, 0, use_multi_threads=True, enable_dedup=True, req_time=tf.constant(5, tf.int64))
-  rows = table.lookup({"slot0": _ids(1)}, use_multi_threads=True)
-  np.testing.assert_array_equal(rows["slot0"], [[-3]])
+  for rows in (table.lookup({"slot0": _ids(1)}, True), table.lookup({"slot0": _ids(1)}, use_multi_threads=True)):
+    np.testing.assert_array_equal(rows["slot0"], [[-3]])
 
 
 def test_the_op_of_all_tables():
@@ -242,6 +242,21 @@ def test_old_slot_names_reach_the_table_and_its_files(tmp_path):
     restorer.before_restore(session)
     rows = session.run(table.lookup({"fc_slot_0": _ids(1)}))
   assert rows["fc_slot_0"].tolist() == [[1, 1]]
+
+
+def test_the_op_of_merged_tables_is_that_of_the_inner_ones():
+  def write(table):
+    return table.assign({"slot1": (_ids(1), tf.ones([1, 2]))}).as_op()
+
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    merged, singles = _merged(), _merged_singles()
+    assert singles.as_op("mine").name == "mine/done"
+    written = [write(merged), write(singles)]
+    session.run(tf.compat.v1.tables_initializer())
+    session.run(written)
+    found = session.run([table.lookup({"slot2": _ids(1)}) for table in (merged, singles)])
+  assert [rows["slot2"].tolist() for rows in found] == [[[1, 1]]] * 2
+  write(_merged())  # eagerly it has been done
 
 
 def test_gradients_alone_are_merged_without_ids():

@@ -262,6 +262,15 @@ def test_batch_softmax_counts_steps():
   np.testing.assert_allclose(found, weights, rtol=1e-5, atol=1e-5)
 
 
+def test_batch_softmax_estimates_how_often_a_fid_is_seen():
+  table, gradient = _table([(1, entry.BatchSoftmaxOptimizer())], [0.1]), [[0.1]]
+  for step in range(0, 1000, 5):
+    for fid in [0] if step % 10 else [0, 1]:
+      table = table.apply_gradients({"slot": (tf.constant([fid], tf.int64), tf.constant(gradient))}, step)
+  steps = table.lookup({"slot": tf.constant([0, 1], tf.int64)})["slot"].numpy()[:, 0]
+  np.testing.assert_allclose(1 / np.maximum(steps, 1), [0.2, 0.1], atol=0.01)
+
+
 def test_stochastic_rounding_stays_on_halves_and_near_its_base():
   rounded = entry.StochasticRoundingFloat16OptimizerWrapper(entry.AdagradOptimizer())
   found = _train(_table([(8, rounded)], [0.05]), 8, lambda *_: None)

@@ -92,6 +92,25 @@ TEST(CombineTest, MeanOfAnEmptyRowIsZero) {
   EXPECT_THAT(output, ElementsAre(0, 4, 0, 5));
 }
 
+TEST(CombineTest, CountsWhatIsLookedUpAndWhatOfItIsThere) {
+  MultiTable tables({MakeConfig({MakeSlice(1)})});
+  Assign(&tables.table(0), {1, 2}, {3, 5});
+  const Rows rows{{1, 2, 2, 9, 1, 9}, {0, 2, 2, 5, 6}}, one_each{{9, 1, 9}, {0, 1, 2, 3}};
+  std::vector<float> output(8);
+  float* pointer = output.data();
+  const auto counts = [&](Combiner combiner, int length, const Rows& of) {
+    const CombinePlan plan({{0, combiner, length}}, {{0, 0, 1, 0, 0}}, {{1, length}});
+    const LookupCounts found =
+        CombineRows(plan, 0, tables.table(0), of.Ids(), 0, static_cast<int64_t>(of.splits.size()) - 1, &pointer);
+    return std::vector<int64_t>{found.fids, found.present};
+  };
+  EXPECT_THAT(counts(Combiner::kSum, 0, rows), ElementsAre(6, 4));
+  EXPECT_THAT(counts(Combiner::kMean, 0, rows), ElementsAre(6, 4));
+  EXPECT_THAT(counts(Combiner::kFirstN, 2, rows), ElementsAre(5, 3)) << "one fid has no position";
+  EXPECT_THAT(counts(Combiner::kSum, 0, one_each), ElementsAre(3, 1));
+  EXPECT_THAT(counts(Combiner::kSum, 0, Rows{{}, {0}}), ElementsAre(0, 0));
+}
+
 TEST(OptimizeCombinedTest, TakesOneStepWithTheSumForAnyNumberOfParts) {
   const CombinePlan plan = MixedPlan();
   const std::vector<std::vector<float>> rates = {{0.1f}, {0.2f, 0.3f}};
