@@ -21,6 +21,7 @@ import monolith.native_training.runtime.ops.gen_monolith_ops  # noqa: F401
 import tensorflow as tf  # isort: skip
 from tensorflow.core.protobuf import saved_model_pb2
 
+from monolith.native_training import _event_files
 from monolith.native_training.model_export import _tool_flags
 
 __all__ = ["import_to_tensorboard", "main"]
@@ -53,7 +54,7 @@ def import_to_tensorboard(model_dir: str, log_dir: str) -> None:
     sys.exit(1)
   with tf.Graph().as_default() as graph:
     tf.import_graph_def(saved_model.meta_graphs[0].graph_def, name="")
-    tf.compat.v1.summary.FileWriter(log_dir, graph).close()
+    _event_files.new_writer(log_dir, graph).close()
   print(f"the graph is in {log_dir}; look at it by: tensorboard --logdir={log_dir}")
 
 
