@@ -39,7 +39,7 @@ class Estimator:
     model_dir: directory of checkpoints and summaries; overrides a missing `config.model_dir`.
     config: how and where to run; defaults to `RunConfig()`.
     params: passed to `model_fn` and `input_fn` where they accept `params`.
-    warm_start_from: not supported yet.
+    warm_start_from: must be None; a model_dir that holds a checkpoint is what to start from.
 
   Raises:
     ValueError: model_dir contradicts config.model_dir, or warm_start_from is given.
@@ -55,8 +55,8 @@ class Estimator:
   ):
     if warm_start_from is not None:
       raise ValueError(
-        "Estimator.warm_start_from is not supported yet; leave it None and start from a model_dir "
-        "that holds the checkpoint."
+        f"Estimator.warm_start_from is {warm_start_from!r}, which is not supported; leave it None and start from a "
+        "model_dir that holds the checkpoint."
       )
     config = RunConfig() if config is None else config
     if model_dir is not None and config.model_dir is not None and model_dir != config.model_dir:

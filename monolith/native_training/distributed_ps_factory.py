@@ -162,8 +162,8 @@ def create_multi_type_hash_table(
     raise ValueError(f"create_multi_type_hash_table: num_ps is {num_ps}; 0 means local.")
   if reduce_network_packets:
     raise ValueError(
-      "create_multi_type_hash_table: reduce_network_packets is not built; create_native_multi_hash_table sends one "
-      "message a server."
+      f"create_multi_type_hash_table: reduce_network_packets is {reduce_network_packets!r}, which is not built; leave "
+      "it False, or use create_native_multi_hash_table, which sends one message a server."
     )
   _check_count("create_multi_type_hash_table", "hash filters", hash_filters, num_ps)
   _check_count("create_multi_type_hash_table", "sync clients", sync_clients, num_ps)
