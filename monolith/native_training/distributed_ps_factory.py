@@ -7,6 +7,7 @@ import contextlib
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from monolith.native_training import _partitioned_hash_table
+from monolith.native_training import _refused_names
 from monolith.native_training import distributed_ps
 from monolith.native_training import entry
 from monolith.native_training import hash_table_ops
@@ -20,18 +21,13 @@ import tensorflow as tf
 Configs = Dict[str, entry.HashTableConfigInstance]
 
 # Belong to synchronous training, which is not built yet.
-_NOT_BUILT = frozenset(
-  [
-    "create_in_worker_multi_type_hash_table",
-    "create_in_worker_native_multi_hash_table",
-  ]
+__getattr__ = _refused_names.refusing(
+  __name__,
+  dict.fromkeys(
+    ["create_in_worker_multi_type_hash_table", "create_in_worker_native_multi_hash_table"],
+    "is not supported yet; use create_native_multi_hash_table.",
+  ),
 )
-
-
-def __getattr__(name: str):
-  if name in _NOT_BUILT:
-    raise AttributeError(f"distributed_ps_factory.{name} is not supported yet; use create_native_multi_hash_table.")
-  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class LocalMultiHashTable(multi_hash_table_ops.MultiHashTable):
