@@ -70,6 +70,15 @@ def test_the_map_names_what_exists():
     )
 
 
+def test_what_is_refused_by_name_is_among_the_limits():
+  limits = README[README.index("## Limits") :]
+  for name in (
+    "warm_start_from", "DistributedExporter", "ExportMode.DISTRIBUTED", "reduce_network_packets",
+    "create_in_worker_multi_type_hash_table", "create_in_worker_native_multi_hash_table",
+  ):  # fmt: skip
+    assert f"`{name}" in limits, name
+
+
 def test_the_import_that_loading_an_export_needs():
   (statement,) = re.findall(r"`(import monolith[\w.]+)`", README)
   subprocess.run([sys.executable, "-c", statement], cwd=ROOT, check=True, capture_output=True)

@@ -7,25 +7,16 @@
 #include "absl/strings/str_cat.h"
 #include "tensorflow/core/platform/errors.h"
 #include "tensorflow/core/platform/logging.h"
-#include "tensorflow/core/platform/path.h"
+#include "tensorflow/core/platform/statusor.h"
 
 namespace monolith {
 namespace {
 
-constexpr size_t kMostWaiting = 8192;
 constexpr int64_t kLogEverySeconds = 600;
 
 }  // namespace
 
 DeepInsightClient::DeepInsightClient(Options options) : options_(std::move(options)) {}
-
-DeepInsightClient::~DeepInsightClient() {
-  if (records_ == nullptr) return;
-  records_.reset();
-  absl::Status status = writer_->Close();
-  status.Update(file_->Close());
-  if (!status.ok()) LOG(ERROR) << "The end of " << options_.filename << " could not be written: " << status;
-}
 
 std::string DeepInsightClient::DebugString() const {
   return absl::StrCat("deep insight client", options_.filename.empty() ? "" : " that writes ", options_.filename);
@@ -33,31 +24,17 @@ std::string DeepInsightClient::DebugString() const {
 
 absl::Status DeepInsightClient::Open(::tensorflow::Env* env) {
   if (options_.filename.empty()) return absl::OkStatus();
-  const std::string directory(::tensorflow::io::Dirname(options_.filename));
-  if (!directory.empty()) TF_RETURN_IF_ERROR(env->RecursivelyCreateDir(directory));
-  TF_RETURN_IF_ERROR(env->NewWritableFile(options_.filename, &file_));
-  writer_ = std::make_unique<::tensorflow::io::RecordWriter>(file_.get());
-  records_ = std::make_unique<BackgroundRecords>(
-      kMostWaiting, [this](const std::vector<std::string>& records) { return Write(records); });
+  TF_ASSIGN_OR_RETURN(file_, SharedRecordFile::Open(env, options_.filename));
   return absl::OkStatus();
 }
 
 absl::Status DeepInsightClient::Take(std::vector<std::string> messages, int64_t second) {
   if (options_.counts) Count(messages, second);
-  if (records_ == nullptr) return absl::OkStatus();
-  const std::string error = records_->Put(std::move(messages));
+  if (file_ == nullptr) return absl::OkStatus();
+  const std::string error = file_->Put(std::move(messages));
   if (error.empty()) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat("messages of deep insight could not be written to ", options_.filename, ": ",
                                           error, "; make room there, or choose another dump_filename."));
-}
-
-std::string DeepInsightClient::Write(const std::vector<std::string>& records) {
-  absl::Status status;
-  for (const std::string& record : records) status.Update(writer_->WriteRecord(record));
-  // Nothing else waits at the moment, or little: readers see all that there is.
-  status.Update(writer_->Flush());
-  status.Update(file_->Flush());
-  return status.ok() ? std::string() : status.ToString();
 }
 
 void DeepInsightClient::Count(const std::vector<std::string>& messages, int64_t second) {

@@ -9,9 +9,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "cc/monitoring/background_records.h"
+#include "cc/kernels/shared_record_file.h"
 #include "tensorflow/core/framework/resource_base.h"
-#include "tensorflow/core/lib/io/record_writer.h"
 #include "tensorflow/core/platform/env.h"
 
 namespace monolith {
@@ -26,30 +25,25 @@ class DeepInsightClient : public ::tensorflow::ResourceBase {
   };
 
   explicit DeepInsightClient(Options options);
-  ~DeepInsightClient() override;  // writes what still waits
 
   std::string DebugString() const override;
   absl::Status Open(::tensorflow::Env* env);
 
   // Whether messages that no op returns are somewhere afterwards, or the caller does without them.
-  bool HasSink() const { return options_.is_fake || records_ != nullptr; }
+  bool HasSink() const { return options_.is_fake || file_ != nullptr; }
 
   // Takes a message for each row, empty ones for rows that were not sampled. Waits while the file is 8192 messages behind,
   // and fails once it could not be written.
   absl::Status Take(std::vector<std::string> messages, int64_t second);
 
  private:
-  std::string Write(const std::vector<std::string>& records);
   void Count(const std::vector<std::string>& messages, int64_t second);
 
   const Options options_;
-  std::unique_ptr<::tensorflow::WritableFile> file_;
-  std::unique_ptr<::tensorflow::io::RecordWriter> writer_;
+  std::shared_ptr<SharedRecordFile> file_;
 
   std::mutex mutex_;
   int64_t num_rows_ = 0, num_messages_ = 0, logged_at_ = -1;  // guarded by mutex_
-
-  std::unique_ptr<BackgroundRecords> records_;  // last: its thread uses the writer
 };
 
 }  // namespace monolith

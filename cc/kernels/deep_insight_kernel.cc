@@ -71,11 +71,27 @@ class WriteDeepInsightBase : public ResourceUseOp<DeepInsightClient> {
                                                    tensor.shape().DebugString(), "; pass ", needed.DebugString(), "."));
   }
 
-  // The number of rows, which `req_times` has.
-  absl::Status CountRows(const Tensor& req_times, int64_t* num_rows) const {
-    if (req_times.dims() != 1) return CheckShape("req_times", req_times, {req_times.NumElements()});
-    *num_rows = req_times.NumElements();
+  template <typename T>
+  absl::Status ReadInput(OpKernelContext* ctx, const char* name, const TensorShape& needed, const T** values) const {
+    const Tensor* tensor;
+    TF_RETURN_IF_ERROR(ctx->input(name, &tensor));
+    TF_RETURN_IF_ERROR(CheckShape(name, *tensor, needed));
+    *values = tensor->flat<T>().data();
     return absl::OkStatus();
+  }
+
+  // Reads what the ops have in common: the times, as many as there are rows, and the numbers of each row, which have the
+  // axes of `heads` before the rows.
+  absl::Status ReadRows(OpKernelContext* ctx, const TensorShape& heads, DeepInsightRows* rows) const {
+    const Tensor* req_times;
+    TF_RETURN_IF_ERROR(ctx->input("req_times", &req_times));
+    rows->num_rows = req_times->NumElements();
+    TF_RETURN_IF_ERROR(ReadInput(ctx, "req_times", {rows->num_rows}, &rows->req_times));
+    TensorShape needed = heads;
+    needed.AddDim(rows->num_rows);
+    TF_RETURN_IF_ERROR(ReadInput(ctx, "labels", needed, &rows->labels));
+    TF_RETURN_IF_ERROR(ReadInput(ctx, "preds", needed, &rows->preds));
+    return ReadInput(ctx, "sample_rates", needed, &rows->sample_rates);
   }
 
   absl::Status Send(OpKernelContext* ctx, DeepInsightClient* client, const DeepInsightRows& rows) const {
@@ -111,21 +127,10 @@ class WriteDeepInsightOp : public WriteDeepInsightBase {
   }
 
  private:
-  enum Input { kHandle, kUids, kReqTimes, kLabels, kPreds, kSampleRates };
-
   absl::Status Use(OpKernelContext* ctx, DeepInsightClient* client) override {
     DeepInsightRows rows;
-    TF_RETURN_IF_ERROR(CountRows(ctx->input(kReqTimes), &rows.num_rows));
-    const TensorShape needed({rows.num_rows});
-    TF_RETURN_IF_ERROR(CheckShape("uids", ctx->input(kUids), needed));
-    TF_RETURN_IF_ERROR(CheckShape("labels", ctx->input(kLabels), needed));
-    TF_RETURN_IF_ERROR(CheckShape("preds", ctx->input(kPreds), needed));
-    TF_RETURN_IF_ERROR(CheckShape("sample_rates", ctx->input(kSampleRates), needed));
-    rows.uids = ctx->input(kUids).flat<int64_t>().data();
-    rows.req_times = ctx->input(kReqTimes).flat<int64_t>().data();
-    rows.labels = ctx->input(kLabels).flat<float>().data();
-    rows.preds = ctx->input(kPreds).flat<float>().data();
-    rows.sample_rates = ctx->input(kSampleRates).flat<float>().data();
+    TF_RETURN_IF_ERROR(ReadRows(ctx, {}, &rows));
+    TF_RETURN_IF_ERROR(ReadInput(ctx, "uids", {rows.num_rows}, &rows.uids));
     return Send(ctx, client, rows);
   }
 };
@@ -152,8 +157,6 @@ class WriteDeepInsightV2Op : public WriteDeepInsightBase {
   }
 
  private:
-  enum Input { kHandle, kReqTimes, kLabels, kPreds, kSampleRates };
-
   absl::Status CheckNames(const char* attr, const std::vector<std::string>& names) const {
     std::set<std::string> seen;
     for (const std::string& name : names) {
@@ -167,15 +170,7 @@ class WriteDeepInsightV2Op : public WriteDeepInsightBase {
 
   absl::Status Use(OpKernelContext* ctx, DeepInsightClient* client) override {
     DeepInsightRows rows;
-    TF_RETURN_IF_ERROR(CountRows(ctx->input(kReqTimes), &rows.num_rows));
-    const TensorShape needed({static_cast<int64_t>(targets_.size()), rows.num_rows});
-    TF_RETURN_IF_ERROR(CheckShape("labels", ctx->input(kLabels), needed));
-    TF_RETURN_IF_ERROR(CheckShape("preds", ctx->input(kPreds), needed));
-    TF_RETURN_IF_ERROR(CheckShape("sample_rates", ctx->input(kSampleRates), needed));
-    rows.req_times = ctx->input(kReqTimes).flat<int64_t>().data();
-    rows.labels = ctx->input(kLabels).flat<float>().data();
-    rows.preds = ctx->input(kPreds).flat<float>().data();
-    rows.sample_rates = ctx->input(kSampleRates).flat<float>().data();
+    TF_RETURN_IF_ERROR(ReadRows(ctx, {static_cast<int64_t>(targets_.size())}, &rows));
     TF_RETURN_IF_ERROR(AddFields(ctx, &rows));
     return Send(ctx, client, rows);
   }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kernels that take an optimizer's step on dense variables.
-#include <algorithm>
 #include <vector>
 
 #include "cc/dense_optimizers/adamom.h"
@@ -43,13 +42,12 @@ class TrainingOp : public OpKernel {
     const Tensor& grad = ctx->input(ctx->num_inputs() - 1);
     LockedVariables variables;
     OP_REQUIRES_OK(ctx, variables.Lock(ctx, names, grad.shape()));
-    const int64_t n = grad.NumElements(), units = (n + kWeightsPerUnit - 1) / kWeightsPerUnit;
     const float* data = grad.flat<float>().data();
-    OP_REQUIRES_OK(ctx, ::monolith::RunUnits(ctx, units, kNanosecondsPerUnit, [&](int64_t unit) {
-                     const int64_t begin = unit * kWeightsPerUnit;
-                     const auto at = [&](int i) { return variables.data(i) + begin; };
-                     step(std::min(n - begin, kWeightsPerUnit), data + begin, at);
-                   }));
+    const auto step_range = [&](int64_t begin, int64_t end) {
+      step(end - begin, data + begin, [&](int i) { return variables.data(i) + begin; });
+    };
+    OP_REQUIRES_OK(ctx,
+                   ::monolith::RunRanges(ctx, grad.NumElements(), kWeightsPerUnit, kNanosecondsPerUnit, step_range));
   }
 
  private:

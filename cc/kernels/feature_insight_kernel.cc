@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -63,10 +62,8 @@ class FeatureInsightOp : public FeatureInsightOpBase {
     const float* weight = ctx->input(1).flat<float>().data();
     float* out = output->flat<float>().data();
     const int64_t cost = CostOfProducts(kRowsPerUnit, insight.weight_size() + width);
-    OP_REQUIRES_OK(ctx, RunUnits(ctx, (batch + kRowsPerUnit - 1) / kRowsPerUnit, cost, [&](int64_t unit) {
-                     const int64_t row = unit * kRowsPerUnit;
-                     insight.Forward(std::min(kRowsPerUnit, batch - row), input + row * insight.input_width(), weight,
-                                     out + row * width);
+    OP_REQUIRES_OK(ctx, RunRanges(ctx, batch, kRowsPerUnit, cost, [&](int64_t row, int64_t end) {
+                     insight.Forward(end - row, input + row * insight.input_width(), weight, out + row * width);
                    }));
   }
 };

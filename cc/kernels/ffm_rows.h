@@ -3,7 +3,6 @@
 #ifndef CC_KERNELS_FFM_ROWS_H_
 #define CC_KERNELS_FFM_ROWS_H_
 
-#include <algorithm>
 #include <string>
 
 #include "cc/kernels/run_units.h"
@@ -29,10 +28,8 @@ absl::Status RunFfmRows(::tensorflow::OpKernelContext* ctx, int64_t batch, const
   constexpr double kCostPerProduct = 0.3;  // ns
   const auto products = static_cast<double>(passes * shape.num_left * shape.right_width());
   const int64_t cost = static_cast<int64_t>(kFfmRowsPerUnit * kCostPerProduct * products) + 1;
-  return RunUnits(ctx, (batch + kFfmRowsPerUnit - 1) / kFfmRowsPerUnit, cost, [&](int64_t unit) {
-    const int64_t row = unit * kFfmRowsPerUnit;
-    work(layers::FfmRows{row, std::min(row + kFfmRowsPerUnit, batch)});
-  });
+  return RunRanges(ctx, batch, kFfmRowsPerUnit, cost,
+                   [&](int64_t begin, int64_t end) { work(layers::FfmRows{begin, end}); });
 }
 
 }  // namespace monolith

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
 #include "cc/kernels/layer_inputs.h"
 #include "cc/kernels/partial_sums.h"
 #include "cc/kernels/run_units.h"
@@ -45,10 +43,9 @@ class InteractOp : public OpKernel {
     const float* kernel = ctx->input(2).flat<float>().data();
     float* out = output->flat<float>().data();
     const int64_t cost = CostOfProducts(kRowsPerUnit, shape.kernel_size() + shape.num_pairs());
-    OP_REQUIRES_OK(ctx, RunUnits(ctx, (num_rows + kRowsPerUnit - 1) / kRowsPerUnit, cost, [&](int64_t unit) {
-                     const int64_t row = unit * kRowsPerUnit;
-                     layers::Interact(shape, std::min(kRowsPerUnit, num_rows - row), x + row * shape.num_x,
-                                      x0 + row * shape.num_x0, kernel, out + row * shape.units);
+    OP_REQUIRES_OK(ctx, RunRanges(ctx, num_rows, kRowsPerUnit, cost, [&](int64_t row, int64_t end) {
+                     layers::Interact(shape, end - row, x + row * shape.num_x, x0 + row * shape.num_x0, kernel,
+                                      out + row * shape.units);
                    }));
   }
 };

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
 #include "cc/kernels/layer_inputs.h"
 #include "cc/kernels/partial_sums.h"
 #include "cc/kernels/run_units.h"
@@ -52,12 +50,11 @@ class KeyProjectionOp : public OpKernel {
     const layers::KeyProjectionFactors all{Data(ctx, 1), Data(ctx, 2), Data(ctx, 3), Data(ctx, 4)};
     float* out = output->flat<float>().data();
     const int64_t cost = CostOfProducts(kExamplesPerUnit, (shape.num_keys + 1) * shape.kernel_size());
-    OP_REQUIRES_OK(ctx, RunUnits(ctx, (batch + kExamplesPerUnit - 1) / kExamplesPerUnit, cost, [&](int64_t unit) {
-                     const int64_t b = unit * kExamplesPerUnit;
+    OP_REQUIRES_OK(ctx, RunRanges(ctx, batch, kExamplesPerUnit, cost, [&](int64_t b, int64_t end) {
                      layers::KeyProjectionFactors some = all;
                      some.queries += b * shape.width;
                      some.keys += b * shape.num_keys * shape.width;
-                     layers::ProjectKeys(shape, std::min(kExamplesPerUnit, batch - b), some, own + b * shape.units,
+                     layers::ProjectKeys(shape, end - b, some, own + b * shape.units,
                                          out + b * shape.num_keys * shape.units);
                    }));
   }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <vector>
 
 #include "cc/kernels/layer_inputs.h"
@@ -45,12 +44,9 @@ class MaxPoolingGradOp : public OpKernel {
     }
     const float* grad = ctx->input(0).flat<float>().data();
     const float* largest = ctx->input(1).flat<float>().data();
-    const int64_t size = shape.num_elements(), num_units = (size + kNumbersPerUnit - 1) / kNumbersPerUnit;
     const int64_t cost = static_cast<int64_t>(kNumbersPerUnit * kCostPerNumber * inputs.size()) + 1;
-    OP_REQUIRES_OK(ctx, RunUnits(ctx, num_units, cost, [&](int64_t unit) {
-                     const int64_t begin = unit * kNumbersPerUnit;
-                     layers::MaxPoolingGradient(begin, std::min(begin + kNumbersPerUnit, size), grad, largest, from,
-                                                to);
+    OP_REQUIRES_OK(ctx, RunRanges(ctx, shape.num_elements(), kNumbersPerUnit, cost, [&](int64_t begin, int64_t end) {
+                     layers::MaxPoolingGradient(begin, end, grad, largest, from, to);
                    }));
   }
 };

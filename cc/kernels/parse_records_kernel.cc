@@ -80,13 +80,12 @@ class ParseOp : public OpKernel {
     const int64_t scan_cost = batch->num_rows() * cells * kCostPerCell / std::max<int64_t>(1, scan_units);
     OP_REQUIRES_OK(ctx, RunUnits(ctx, scan_units, scan_cost, [&](int64_t unit) { batch->Scan(unit, outputs); }));
     OP_REQUIRES_OK(ctx, AllocateValues(ctx, batch->FinishScan(outputs), &outputs));
-    const int64_t rows = batch->num_rows(), units = (rows + kRowsPerUnit - 1) / kRowsPerUnit;
-    OP_REQUIRES_OK(ctx, RunUnits(ctx, units, kRowsPerUnit * cells * kCostPerCell, [&](int64_t unit) {
-                     batch->Write(unit * kRowsPerUnit, std::min(rows, (unit + 1) * kRowsPerUnit), outputs,
-                                  [&](int column, int64_t index, std::string_view value) {
-                                    strings[column][index].assign(value.data(), value.size());
-                                  });
-                   }));
+    const auto write = [&](int64_t begin, int64_t end) {
+      batch->Write(begin, end, outputs, [&](int column, int64_t index, std::string_view value) {
+        strings[column][index].assign(value.data(), value.size());
+      });
+    };
+    OP_REQUIRES_OK(ctx, RunRanges(ctx, batch->num_rows(), kRowsPerUnit, kRowsPerUnit * cells * kCostPerCell, write));
     WarnOfSequences(*batch);
   }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cc/kernels/partial_sums.h"
 
-#include <algorithm>
-
 #include "cc/kernels/run_units.h"
 #include "cc/layers/partial_sums.h"
 
@@ -25,10 +23,9 @@ absl::Status RunPartialSums(::tensorflow::OpKernelContext* ctx, int64_t num_chun
       ctx->allocate_temp(::tensorflow::DT_FLOAT, ::tensorflow::TensorShape({num_chunks, size}), &partials));
   float* parts = partials.flat<float>().data();
   TF_RETURN_IF_ERROR(RunUnits(ctx, num_chunks, cost, [&](int64_t chunk) { work(chunk, parts + chunk * size); }));
-  const int64_t num_units = (size + kFloatsPerUnit - 1) / kFloatsPerUnit;
-  return RunUnits(ctx, num_units, CostOfProducts(num_chunks, kFloatsPerUnit), [&](int64_t unit) {
-    const int64_t begin = unit * kFloatsPerUnit;
-    layers::SumPartials(parts, num_chunks, size, begin, std::min(begin + kFloatsPerUnit, size), total);
+  const int64_t cost_of_sums = CostOfProducts(num_chunks, kFloatsPerUnit);
+  return RunRanges(ctx, size, kFloatsPerUnit, cost_of_sums, [&](int64_t begin, int64_t end) {
+    layers::SumPartials(parts, num_chunks, size, begin, end, total);
   });
 }
 

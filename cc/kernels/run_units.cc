@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cc/kernels/run_units.h"
 
+#include <algorithm>
 #include <mutex>
 
 #include "cc/kernels/status_util.h"
@@ -27,6 +28,14 @@ absl::Status RunUnits(::tensorflow::OpKernelContext* ctx, int64_t num_units, int
   };
   ::tensorflow::Shard(workers.num_threads, workers.workers, num_units, cost_per_unit, run);
   return status;
+}
+
+absl::Status RunRanges(::tensorflow::OpKernelContext* ctx, int64_t size, int64_t size_of_unit, int64_t cost_per_unit,
+                       const std::function<void(int64_t begin, int64_t end)>& work) {
+  return RunUnits(ctx, (size + size_of_unit - 1) / size_of_unit, cost_per_unit, [&](int64_t unit) {
+    const int64_t begin = unit * size_of_unit;
+    work(begin, std::min(begin + size_of_unit, size));
+  });
 }
 
 }  // namespace monolith

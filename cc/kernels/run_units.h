@@ -20,6 +20,10 @@ int NumThreads(::tensorflow::OpKernelContext* ctx);
 absl::Status RunUnits(::tensorflow::OpKernelContext* ctx, int64_t num_units, int64_t cost_per_unit,
                       const std::function<void(int64_t unit)>& work);
 
+// Runs work(begin, end) for the ranges of [0, size), each but the last of `size_of_unit`.
+absl::Status RunRanges(::tensorflow::OpKernelContext* ctx, int64_t size, int64_t size_of_unit, int64_t cost_per_unit,
+                       const std::function<void(int64_t begin, int64_t end)>& work);
+
 }  // namespace monolith
 
 #endif  // CC_KERNELS_RUN_UNITS_H_

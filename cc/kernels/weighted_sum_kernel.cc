@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-
 #include "cc/kernels/layer_inputs.h"
 #include "cc/kernels/partial_sums.h"
 #include "cc/kernels/run_units.h"
@@ -34,9 +32,8 @@ absl::Status ReadShape(OpKernelContext* ctx, int first, layers::WeightedSumShape
 template <typename Work>
 absl::Status RunRows(OpKernelContext* ctx, const layers::WeightedSumShape& shape, const Work& work) {
   const int64_t cost = CostOfProducts(kRowsPerUnit, 2 * (shape.count + 1) * shape.width);
-  return RunUnits(ctx, (shape.num_rows + kRowsPerUnit - 1) / kRowsPerUnit, cost, [&](int64_t unit) {
-    const int64_t row = unit * kRowsPerUnit;
-    work(row, layers::WeightedSumShape{std::min(kRowsPerUnit, shape.num_rows - row), shape.count, shape.width});
+  return RunRanges(ctx, shape.num_rows, kRowsPerUnit, cost, [&](int64_t begin, int64_t end) {
+    work(begin, layers::WeightedSumShape{end - begin, shape.count, shape.width});
   });
 }
 

@@ -68,8 +68,8 @@ handle: the client.
 enable_metrics_counter: whether the log says every ten minutes how many rows came and how many of them were sampled.
 is_fake: whether the caller knows that nothing is sent. An op whose client is not fake and has no file must return its
   messages, or it fails.
-filename: a file of TFRecords, a message each, written by a thread of its own; its directory is made if need be, and what
-  it held is gone. Empty: no file.
+filename: a file of TFRecords, a message each, written by a thread of its own; its directory is made if need be. A file
+  from before this process is replaced; what this process wrote to it stays, and messages go behind it. Empty: no file.
 )doc");
 
 REGISTER_OP("MonolithWriteDeepInsight")

@@ -13,9 +13,8 @@ import uuid
 from typing import List, Optional, Set
 
 import tensorflow as tf
-from google.protobuf import text_format
 
-from monolith.native_training import monolith_checkpoint_state_pb2
+from monolith.native_training import _proto_files, monolith_checkpoint_state_pb2
 from monolith.native_training._atomic_files import atomic_write as atomic_write_text
 
 __all__ = [
@@ -131,12 +130,7 @@ def get_monolith_checkpoint_state(
   path = os.path.join(checkpoint_dir, filename or MONOLITH_CHECKPOINT_FILE)
   if not tf.io.gfile.exists(path):
     return None
-  with tf.io.gfile.GFile(path) as file:
-    content = file.read()
-  try:
-    state = text_format.Parse(content, monolith_checkpoint_state_pb2.MonolithCheckpointState())
-  except text_format.ParseError as error:
-    raise ValueError(f"{path} is no text MonolithCheckpointState: {error}") from error
+  state = _proto_files.read_text_proto(path, monolith_checkpoint_state_pb2.MonolithCheckpointState())
   if remove_invalid_path:
     paths = [os.path.join(checkpoint_dir, p) for p in state.exempt_model_checkpoint_paths]
     del state.exempt_model_checkpoint_paths[:]

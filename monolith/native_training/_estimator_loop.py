@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from monolith.native_training import save_utils
+from monolith.native_training import _event_files, save_utils
 from monolith.native_training._estimator_inputs import call_with_accepted, parse_input, samples_in
 from monolith.native_training._estimator_spec import EstimatorSpec, ModeKeys
 from monolith.native_training._run_config import RunConfig
@@ -39,7 +39,7 @@ class Estimator:
     model_dir: directory of checkpoints and summaries; overrides a missing `config.model_dir`.
     config: how and where to run; defaults to `RunConfig()`.
     params: passed to `model_fn` and `input_fn` where they accept `params`.
-    warm_start_from: not supported yet.
+    warm_start_from: must be None; a model_dir that holds a checkpoint is what to start from.
 
   Raises:
     ValueError: model_dir contradicts config.model_dir, or warm_start_from is given.
@@ -55,8 +55,8 @@ class Estimator:
   ):
     if warm_start_from is not None:
       raise ValueError(
-        "Estimator.warm_start_from is not supported yet; leave it None and start from a model_dir "
-        "that holds the checkpoint."
+        f"Estimator.warm_start_from is {warm_start_from!r}, which is not supported; leave it None and start from a "
+        "model_dir that holds the checkpoint."
       )
     config = RunConfig() if config is None else config
     if model_dir is not None and config.model_dir is not None and model_dir != config.model_dir:
@@ -277,7 +277,7 @@ class Estimator:
     for key, value in results.items():
       if key != "global_step" and np.ndim(value) == 0:
         summary.value.add(tag=key, simple_value=float(value))
-    writer = tf.compat.v1.summary.FileWriter(directory)
+    writer = _event_files.new_writer(directory)
     writer.add_summary(summary, int(results["global_step"]))
     writer.close()
 
@@ -464,10 +464,8 @@ def _summary_writer(config: RunConfig) -> Iterator[None]:
     yield
     return
   # The cache is per process and directory: a writer left from an earlier loop may point at a deleted file.
-  # A new writer writes the default graph at once, which is not complete yet; the saver hook writes it when it is.
-  with tf.Graph().as_default():
-    writer = tf.compat.v1.summary.FileWriterCache.get(config.model_dir)
-  writer.reopen()
+  # The graph is not complete yet; the saver hook writes it when it is.
+  writer = _event_files.renewed_writer(config.model_dir)
   try:
     yield
   finally:

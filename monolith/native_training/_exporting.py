@@ -30,8 +30,8 @@ def create_exporter(
     model_dir: directory of the checkpoints.
     warmup_file: warmup requests that go into the export; made up where it does not exist. None leaves them out.
     export_dir_base: directory of exports, relative to model_dir or absolute.
-    dense_only: export the dense part only; distributed mode only.
-    include_graphs: names of the sub-models to export; distributed mode only.
+    dense_only: export the dense part only; distributed mode only, which is not supported yet.
+    include_graphs: names of the sub-models to export; distributed mode only, which is not supported yet.
     export_context_list: makers of context managers that are entered while exporting.
 
   Raises:
@@ -50,8 +50,8 @@ def create_exporter(
   if serving.export_mode is ExportMode.STANDALONE:
     if dense_only or include_graphs:
       raise ValueError(
-        "a standalone export is one model: dense_only and include_graphs need "
-        "serving.export_mode=ExportMode.DISTRIBUTED."
+        f"dense_only is {dense_only!r} and include_graphs is {include_graphs!r}, but an export is one whole model; "
+        "leave them out, and serving.export_when_saving False where checkpoints of the dense part alone are saved."
       )
     return saved_model_exporters.StandaloneExporter(**arguments)
   if serving.export_mode is ExportMode.DISTRIBUTED:

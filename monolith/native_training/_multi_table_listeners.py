@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from monolith.native_training import _checkpoint_files
+from monolith.native_training import _checkpoint_files, _proto_files
 from monolith.native_training import _table_listeners
 from monolith.native_training._table_listeners import Source
 from monolith.native_training.proto import ckpt_info_pb2
@@ -154,8 +154,7 @@ class MultiHashTableCheckpointRestorerListener(_table_listeners.TableRestorerLis
     path = os.path.join(os.path.dirname(checkpoint), f"ckpt.info-{step}")
     if self._stat is None or not tf.io.gfile.exists(path):
       return
-    with tf.io.gfile.GFile(path) as file:
-      expected = text_format.Parse(file.read(), ckpt_info_pb2.CkptInfo()).feature_counts
+    expected = _proto_files.read_text_proto(path, ckpt_info_pb2.CkptInfo()).feature_counts
     bases = _groups(list(self._by_name))
     saved = [os.path.join(assets, name) for base in bases for name in _saved_names(assets, base)]
     found = _count_entries(session, self._stat, self._stat_basename, saved)

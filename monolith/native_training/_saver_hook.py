@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import logging
 from google.protobuf import text_format
 
-from monolith.native_training import _checkpoint_files
+from monolith.native_training import _checkpoint_files, _event_files
 from monolith.native_training import monolith_checkpoint_state_pb2
 from monolith.native_training._save_timer import SecondOrStepTimerWithTideSetting
 
@@ -104,9 +104,8 @@ class NoFirstSaveCheckpointSaverHook(tf.compat.v1.train.CheckpointSaverHook):
     return self._timer
 
   def begin(self) -> None:
-    # A new writer writes the default graph at once, which is not complete yet.
-    with tf.Graph().as_default():
-      tf.compat.v1.summary.FileWriterCache.get(self._checkpoint_dir)
+    # TensorFlow's own would write the default graph at once, which is not complete yet.
+    _event_files.shared_writer(self._checkpoint_dir)
     super().begin()
     for guard in self._guards:
       guard.begin()

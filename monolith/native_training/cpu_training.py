@@ -18,7 +18,7 @@ from typing import Any, Optional, Sequence
 import tensorflow as tf
 from absl import logging
 
-from monolith.native_training import save_utils, tf_estimator
+from monolith.native_training import _refused_names, save_utils, tf_estimator
 from monolith.native_training._collect_pass import FeatureConfigs
 from monolith.native_training._exporting import create_exporter
 from monolith.native_training._feature_engineering import write_features
@@ -54,20 +54,13 @@ __all__ = [
 _FIRST_PROFILED_STEP = 10
 
 # Belong to jobs of several processes, which are not built yet.
-_NOT_BUILT = frozenset(
-  (
-    "NodeAliveCheckerError",
-    "distributed_sync_train",
-    "distributed_train",
-    "init_sync_train_and_update_conf",
-  )
+__getattr__ = _refused_names.refusing(
+  __name__,
+  dict.fromkeys(
+    ["NodeAliveCheckerError", "distributed_sync_train", "distributed_train", "init_sync_train_and_update_conf"],
+    "is not supported yet; use cpu_training.local_train.",
+  ),
 )
-
-
-def __getattr__(name: str) -> Any:
-  if name in _NOT_BUILT:
-    raise AttributeError(f"cpu_training.{name} is not supported yet; use cpu_training.local_train.")
-  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def local_train(

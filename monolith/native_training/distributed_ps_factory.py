@@ -7,6 +7,7 @@ import contextlib
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from monolith.native_training import _partitioned_hash_table
+from monolith.native_training import _refused_names
 from monolith.native_training import distributed_ps
 from monolith.native_training import entry
 from monolith.native_training import hash_table_ops
@@ -20,18 +21,13 @@ import tensorflow as tf
 Configs = Dict[str, entry.HashTableConfigInstance]
 
 # Belong to synchronous training, which is not built yet.
-_NOT_BUILT = frozenset(
-  [
-    "create_in_worker_multi_type_hash_table",
-    "create_in_worker_native_multi_hash_table",
-  ]
+__getattr__ = _refused_names.refusing(
+  __name__,
+  dict.fromkeys(
+    ["create_in_worker_multi_type_hash_table", "create_in_worker_native_multi_hash_table"],
+    "is not supported yet; use create_native_multi_hash_table.",
+  ),
 )
-
-
-def __getattr__(name: str):
-  if name in _NOT_BUILT:
-    raise AttributeError(f"distributed_ps_factory.{name} is not supported yet; use create_native_multi_hash_table.")
-  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class LocalMultiHashTable(multi_hash_table_ops.MultiHashTable):
@@ -162,8 +158,8 @@ def create_multi_type_hash_table(
     raise ValueError(f"create_multi_type_hash_table: num_ps is {num_ps}; 0 means local.")
   if reduce_network_packets:
     raise ValueError(
-      "create_multi_type_hash_table: reduce_network_packets is not built; create_native_multi_hash_table sends one "
-      "message a server."
+      f"create_multi_type_hash_table: reduce_network_packets is {reduce_network_packets!r}, which is not built; leave "
+      "it False, or use create_native_multi_hash_table, which sends one message a server."
     )
   _check_count("create_multi_type_hash_table", "hash filters", hash_filters, num_ps)
   _check_count("create_multi_type_hash_table", "sync clients", sync_clients, num_ps)

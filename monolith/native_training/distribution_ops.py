@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from monolith.native_training import _refused_names
 from monolith.native_training._layout_ops import fused_embedding_to_layout, fused_embedding_to_layout_grad  # noqa: F401
 from monolith.native_training.runtime.ops import gen_monolith_ops
 
@@ -20,27 +21,22 @@ gen_distribution_ops = gen_monolith_ops
 _Shape = Union[tf.TensorShape, Sequence[Optional[int]]]
 
 # Belongs to in-worker tables, to the fused layout or to GPUs, which are not built yet.
-_NOT_BUILT = frozenset(
-  [
-    "reorder_by_indices",
-    "fused_reorder_by_indices",
-    "gather_embeddings_by_input",
-    "gather_embeddings_by_ids_gradient_back_prop",
-    "fused_gather_embeddings_by_input",
-    "fused_gather_embeddings_by_input_gradient",
-    "fused_sorted_segment_sum",
-    "fused_reduce_and_split_gpu",
-  ]
+__getattr__ = _refused_names.refusing(
+  __name__,
+  dict.fromkeys(
+    [
+      "reorder_by_indices",
+      "fused_reorder_by_indices",
+      "gather_embeddings_by_input",
+      "gather_embeddings_by_ids_gradient_back_prop",
+      "fused_gather_embeddings_by_input",
+      "fused_gather_embeddings_by_input_gradient",
+      "fused_sorted_segment_sum",
+      "fused_reduce_and_split_gpu",
+    ],
+    "is not supported yet; tables live on parameter servers or in the one local process (distributed_ps_factory).",
+  ),
 )
-
-
-def __getattr__(name: str):
-  if name in _NOT_BUILT:
-    raise AttributeError(
-      f"distribution_ops.{name} is not supported yet; tables live on parameter "
-      f"servers or in the one local process (distributed_ps_factory)."
-    )
-  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 # ---- to shards and back ----

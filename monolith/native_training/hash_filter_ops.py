@@ -205,6 +205,38 @@ def _file_name(index: int) -> str:
   return f"hash_filter_{index}"
 
 
+class _FilterFiles:
+  """One op for all filters and, fed to it, the files of each.
+
+  Args:
+    hash_filters: their handles.
+    make_op: of a handle and a path, a string scalar: the filter afterwards.
+  """
+
+  def __init__(self, hash_filters: Sequence[tf.Tensor], make_op: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]):
+    self._filters = list(hash_filters)
+    self._make_op = make_op
+    self._paths: list[tf.Tensor] = []
+    self._op: Optional[tf.Operation] = None
+
+  def __len__(self) -> int:
+    """How many paths the op takes: none before it is built."""
+    return len(self._paths)
+
+  def build(self) -> None:
+    """Builds the op in the default graph."""
+    self._paths, done = [], []
+    for hash_filter in self._filters:
+      self._paths.append(tf.compat.v1.placeholder(tf.string, []))
+      with tf.compat.v1.device(hash_filter.device):
+        done.append(self._make_op(hash_filter, self._paths[-1]))
+    self._op = tf.group(*done)
+
+  def run(self, session: tf.compat.v1.Session, paths: Sequence[str]) -> None:
+    """Runs it with a path a filter."""
+    _run(session, self._op, dict(zip(self._paths, paths, strict=True)))
+
+
 class HashFilterCheckpointSaverListener(tf.compat.v1.train.CheckpointSaverListener):
   """Writes the filters into `<basename>-<step>.assets/` before each checkpoint.
 
@@ -224,24 +256,18 @@ class HashFilterCheckpointSaverListener(tf.compat.v1.train.CheckpointSaverListen
   ):
     super().__init__()
     self._helper = _checkpoint_files.SaveHelper(basename)
-    self._filters = list(hash_filters) if enable_hash_filter and enable_save_restore else []
-    self._feeds: list[tf.Tensor] = []
-    self._save_op: Optional[tf.Operation] = None
+    counting = hash_filters if enable_hash_filter and enable_save_restore else ()
+    self._files = _FilterFiles(counting, lambda handle, path: save_hash_filter(handle, path, True))
 
   def begin(self) -> None:
-    self._feeds, saves = [], []
-    for hash_filter in self._filters:
-      self._feeds.append(tf.compat.v1.placeholder(tf.string, []))
-      with tf.compat.v1.device(hash_filter.device):
-        saves.append(save_hash_filter(hash_filter, self._feeds[-1], True))
-    self._save_op = tf.group(*saves)
+    self._files.build()
 
   def before_save(self, sess: tf.compat.v1.Session, global_step_value: int) -> None:
-    if not self._feeds:
+    if not self._files:
       return
     assets = self._helper.get_ckpt_asset_dir(self._helper.get_ckpt_prefix(global_step_value))
     tf.io.gfile.makedirs(assets)
-    _run(sess, self._save_op, {feed: os.path.join(assets, _file_name(i)) for i, feed in enumerate(self._feeds)})
+    self._files.run(sess, [os.path.join(assets, _file_name(i)) for i in range(len(self._files))])
 
 
 class HashFilterCheckpointRestorerListener(basic_restore_hook.CheckpointRestorerListener):
@@ -265,29 +291,23 @@ class HashFilterCheckpointRestorerListener(basic_restore_hook.CheckpointRestorer
   ):
     super().__init__()
     self._model_dir = os.path.dirname(basename)
-    self._filters = list(hash_filters) if enable_hash_filter and enable_save_restore else []
-    self._feeds: list[tf.Tensor] = []
-    self._restore_op: Optional[tf.Operation] = None
+    counting = hash_filters if enable_hash_filter and enable_save_restore else ()
+    self._files = _FilterFiles(counting, lambda handle, path: restore_hash_filter(handle, path, True))
 
   def begin(self) -> None:
-    self._feeds, restores = [], []
-    for hash_filter in self._filters:
-      self._feeds.append(tf.compat.v1.placeholder(tf.string, []))
-      with tf.compat.v1.device(hash_filter.device):
-        restores.append(restore_hash_filter(hash_filter, self._feeds[-1], True))
-    self._restore_op = tf.group(*restores)
+    self._files.build()
 
   def before_restore(self, session: tf.compat.v1.Session) -> None:
     # Read for each session, as the tables' listener does: one made again restores what is newest then.
     with session.graph.as_default():
       prefix = _checkpoint_files.checkpoint_to_restore(self._model_dir)
-    if not self._feeds or prefix is None:
+    if not self._files or prefix is None:
       return
     assets = _checkpoint_files.SaveHelper.get_ckpt_asset_dir(prefix)
     self._restore_from_path_prefix(session, assets if tf.io.gfile.isdir(assets) else prefix)
 
   def _restore_from_path_prefix(self, sess: tf.compat.v1.Session, path_prefix: str) -> None:
-    paths = [path_prefix + _file_name(i) for i in range(len(self._feeds))]
+    paths = [path_prefix + _file_name(i) for i in range(len(self._files))]
     saved = [bool(tf.io.gfile.glob(path + "-*-of-*")) for path in paths]
     if not all(saved) or tf.io.gfile.glob(path_prefix + _file_name(len(paths)) + "-*-of-*"):
       # Fids live on servers by their number, so the counts of another number of servers would not fit.
@@ -295,4 +315,4 @@ class HashFilterCheckpointRestorerListener(basic_restore_hook.CheckpointRestorer
         "%s* holds no counts for exactly %d occurrence filters; they start empty.", path_prefix, len(paths)
       )
       return
-    _run(sess, self._restore_op, dict(zip(self._feeds, paths, strict=True)))
+    self._files.run(sess, paths)

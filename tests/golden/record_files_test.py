@@ -9,7 +9,6 @@ import pathlib
 
 import pb_records
 import pytest
-from slot_names import fresh_slot_names  # noqa: F401  (a fixture)
 
 from idl.matrix.proto import example_pb2, proto_parser_pb2
 from monolith.native_training.data import PBDataset, parse_example_batch, parse_examples, parse_instances

@@ -69,9 +69,9 @@ def test_distributed_export_is_refused_by_name():
       _create(2)
 
 
-@pytest.mark.parametrize("name", ["create_in_worker_native_multi_hash_table"])
+@pytest.mark.parametrize("name", ["create_in_worker_native_multi_hash_table", "create_in_worker_multi_type_hash_table"])
 def test_what_is_not_built_says_so(name):
-  with pytest.raises(AttributeError, match=f"{name} is not supported yet"):
+  with pytest.raises(AttributeError, match=f"{name} is not supported yet; use create_native_multi_hash_table"):
     getattr(distributed_ps_factory, name)
 
 

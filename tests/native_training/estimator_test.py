@@ -189,6 +189,18 @@ def test_exported_model_predicts_the_same(tmp_path):
     est.export_saved_model(enable_fused_layout=True)
 
 
+def test_an_export_of_one_batch_size_is_refused(tmp_path, monkeypatch):
+  def receiver_fn(self):
+    fids = {name: tf.compat.v1.placeholder(tf.int64, [self.batch_size], name) for name in ("user", "item")}
+    return tf_estimator.export.ServingInputReceiver(_to_ragged(dict(fids)), fids)
+
+  monkeypatch.setattr(_Ranker, "serving_input_receiver_fn", receiver_fn)
+  est = _make(tmp_path)
+  est.train(steps=1)
+  with pytest.raises(ValueError, match=r"Input 'user' of the export has shape \[16\].*make the input a placeholder of"):
+    est.export_saved_model(batch_size=16)
+
+
 def test_exports_with_every_checkpoint(tmp_path):
   params = _params()
   params.serving.export_when_saving = True
@@ -197,7 +209,7 @@ def test_exports_with_every_checkpoint(tmp_path):
   (export,) = (path for path in (tmp_path / "exported_models").iterdir() if path.is_dir())
   assert (export / "saved_model.pb").exists()
   params.train.dense_only_save_checkpoints_steps = 1
-  with pytest.raises(ValueError, match="dense_only and include_graphs need"):
+  with pytest.raises(ValueError, match="dense_only is True and .* is None, but an export is one whole model"):
     cpu_training.local_train_internal(params, config, str(tmp_path), steps=1)
 
 

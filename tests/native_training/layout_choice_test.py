@@ -11,10 +11,12 @@ from monolith.native_training import _training_functions, cpu_training, entry, n
 from monolith.native_training._input_records import input_columns
 from monolith.native_training._local_training import LocalTraining
 from monolith.native_training.cpu_training import CpuTrainingConfig
-from monolith.native_training.data import parsers, utils
+from monolith.native_training.data import parsers
 from monolith.native_training.hooks import ckpt_hooks
 
 import tensorflow as tf  # isort: skip
+
+pytestmark = pytest.mark.usefixtures("fresh_slot_names")
 
 ModeKeys = tf_estimator.ModeKeys
 _BATCH, _STEPS = 16, 50
@@ -114,14 +116,6 @@ class _Watch(tf.compat.v1.train.SessionRunHook):
   @property
   def by_layout(self):
     return "MonolithEmbeddingToLayoutV5" in self.types
-
-
-@pytest.fixture(autouse=True)
-def _slot_names(monkeypatch):
-  """Names of slots are the process's; those of a test leave no trace in others."""
-  monkeypatch.setattr(utils, "_TOB_ENV", False)
-  monkeypatch.setattr(utils, "_NAME_TO_SLOT", {})
-  monkeypatch.setattr(utils, "_USED_SLOTS", set())
 
 
 @pytest.fixture(name="log")

@@ -25,7 +25,7 @@ from monolith.native_training import (
 from monolith.native_training._head_spec import Heads
 from monolith.native_training._local_training import LocalTraining
 from monolith.native_training.cpu_training import CpuTrainingConfig
-from monolith.native_training.data import parsers, utils
+from monolith.native_training.data import parsers
 from monolith.native_training.data.datasets import PBDataset, PbType
 from monolith.native_training.metric import metric_hook
 from monolith.native_training.model_export.export_context import ExportMode
@@ -153,11 +153,9 @@ def _graph():
 
 
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch):
+def _clean(monkeypatch, fresh_slot_names):
   """Names of slots and hooks are the process's; those of a test leave no trace in others."""
-  monkeypatch.setattr(utils, "_TOB_ENV", False)
-  monkeypatch.setattr(utils, "_NAME_TO_SLOT", {})
-  monkeypatch.setattr(utils, "_USED_SLOTS", set())
+  del fresh_slot_names
   monkeypatch.setattr(metric_hook.KafkaMetricHook, "_instance", None, raising=False)
   monkeypatch.setattr(metric_hook.FileMetricHook, "_instance", None, raising=False)
 

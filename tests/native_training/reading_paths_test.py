@@ -11,7 +11,7 @@ from idl.matrix.proto import example_pb2, proto_parser_pb2
 from monolith.native_training import cpu_training, entry, estimator, native_model, tf_estimator
 from monolith.native_training._local_training import LocalTraining
 from monolith.native_training.cpu_training import CpuTrainingConfig
-from monolith.native_training.data import parsers, utils
+from monolith.native_training.data import parsers
 from monolith.native_training.model_export.export_context import ExportMode
 from monolith.native_training.runtime.hash_table import embedding_hash_table_pb2
 
@@ -218,16 +218,6 @@ def _read(model_class, directory, path, num_ps=0, settings=None):
   for hook in hooks:
     hook.check(path)
   return metrics, predictions
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _slot_names():
-  """Names of slots are the process's; those of this module leave no trace in others."""
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(utils, "_TOB_ENV", False)
-    patch.setattr(utils, "_NAME_TO_SLOT", {})
-    patch.setattr(utils, "_USED_SLOTS", set())
-    yield
 
 
 @pytest.fixture(scope="module")

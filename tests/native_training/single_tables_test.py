@@ -134,7 +134,7 @@ def test_the_tables_alone(num_ps):
 
 def test_what_is_refused():
   configs = {"a": _config(entry.SgdOptimizer(), 1)}
-  with pytest.raises(ValueError, match="reduce_network_packets is not built"):
+  with pytest.raises(ValueError, match="reduce_network_packets is True, which is not built; leave it False, or use"):
     distributed_ps_factory.create_multi_type_hash_table(2, configs, None, reduce_network_packets=True)
   with pytest.raises(ValueError, match="num_ps is -1"):
     distributed_ps_factory.create_multi_type_hash_table(-1, configs, None)

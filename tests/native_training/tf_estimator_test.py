@@ -227,7 +227,7 @@ def test_caller_mistakes_are_named(tmp_path):
     estimator.train(_input_fn(), hooks=[object()], steps=1)
   with pytest.raises(ValueError, match="differs from config.model_dir"):
     tf_estimator.Estimator(_model_fn, "a", tf_estimator.RunConfig(model_dir="b"))
-  with pytest.raises(ValueError, match="warm_start_from is not supported"):
+  with pytest.raises(ValueError, match="warm_start_from is 'x', which is not supported; leave it None and start"):
     tf_estimator.Estimator(_model_fn, str(tmp_path), warm_start_from="x")
   with pytest.raises(ValueError, match="no checkpoint"):
     estimator.get_variable_names()

@@ -7,6 +7,7 @@ Records are the elements of `FilePBDataset` and its kin, scalar variants, or bat
 
 from __future__ import annotations
 
+from monolith.native_training import _refused_names
 from monolith.native_training.data._fid_ops import extract_fid, feature_combine, gen_fid_mask, map_id, switch_slot
 from monolith.native_training.data._item_pool import (
   create_item_pool,
@@ -77,13 +78,10 @@ __all__ = [
   "variant_to_zeros",
 ]
 
-_REFUSED = {
-  "use_f100_multi_head": "its mathematics was never published. scatter_label and multi_label_gen make labels of "
-  "several heads",
-}
-
-
-def __getattr__(name: str):
-  if name in _REFUSED:
-    raise AttributeError(f"feature_utils.{name} is not built: {_REFUSED[name]}.")
-  raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = _refused_names.refusing(
+  __name__,
+  {
+    "use_f100_multi_head": "is not built: its mathematics was never published. scatter_label and multi_label_gen make "
+    "labels of several heads.",
+  },
+)

@@ -2,7 +2,9 @@
 """Names and numbers of slots.
 
 A slot is numbered (the high bits of its fids) and a feature is named. Where a model gives only one of the two, this
-module supplies the other. The registry belongs to the process, so that every graph built from one model agrees.
+module supplies the other. The registry belongs to the process, so that every graph built from one model agrees: an
+export is built from a copy of the model, and asks in another order than training did. So several models of one process
+share names too; register different ones, or run the models in processes of their own.
 """
 
 from __future__ import annotations

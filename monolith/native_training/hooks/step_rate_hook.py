@@ -8,6 +8,8 @@ from typing import Callable
 
 import tensorflow as tf
 
+from monolith.native_training import _event_files
+
 __all__ = ["StepRateHook"]
 
 
@@ -32,7 +34,7 @@ class StepRateHook(tf.compat.v1.train.SessionRunHook):
     self._last_time = 0.0
 
   def begin(self) -> None:
-    self._writer = tf.compat.v1.summary.FileWriterCache.get(self._output_dir)
+    self._writer = _event_files.shared_writer(self._output_dir)
     self._step_tensor = tf.compat.v1.train.get_global_step()
 
   def after_create_session(self, session, coord) -> None:

@@ -105,8 +105,8 @@ class KafkaMetricHook(_MessageHook):
     producer, self._producer = self._producer, None
     atexit.unregister(self._at_exit)
     producer.close()
-    taken, failed = producer.success(), producer.failed()
-    logging.info("Kafka took %d of %d messages, %d failed.", taken, producer.total(), failed)
+    counts = producer.success(), producer.total(), producer.failed(), producer.dropped()
+    logging.info("Kafka took %d of %d messages, %d failed, %d were dropped.", *counts)
 
   def _connect(self) -> kafka_utils.KProducer:
     if self._producer is None:

@@ -47,7 +47,8 @@ def deep_insight_client(
     enable_metrics_counter: whether the log says every ten minutes how many rows came and how many were sampled.
     is_fake: whether nothing is to be sent. A client that is not fake and has no file serves only ops that return their
       messages: others fail with UnimplementedError, as there is no databus.
-    dump_filename: a file of uncompressed TFRecords, a message each, on any file system that TensorFlow knows. A thread
+    dump_filename: a file of uncompressed TFRecords, a message each, on any file system that TensorFlow knows. A file
+      from before this process is replaced; what this process wrote to it stays, and messages go behind it. A thread
       writes it; steps wait while it is 8192 messages behind, and fail (DataLossError) once it cannot be written.
     container: resource container of the client.
 

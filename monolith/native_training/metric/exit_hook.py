@@ -4,8 +4,9 @@
 Importing this module installs handlers of SIGHUP, SIGINT and SIGTERM that remember the signal and leave by `sys.exit`,
 so that clean-up runs. They are installed only on the main thread, as Python allows it nowhere else, and only in place
 of the default ones: handlers of a program stay, and a signal that is ignored stays ignored. A Ctrl-C still ends in the
-KeyboardInterrupt of Python's own handler, which notebooks and test runners live on. While a loop trains, its handlers
-take the signals (`_stop_signals`) and give them back afterwards.
+KeyboardInterrupt of Python's own handler, which notebooks and test runners live on; it counts only if nobody caught it.
+Who catches the SystemExit of another signal and goes on sets `sig_no` to None. While a loop trains, its handlers take
+the signals (`_stop_signals`) and give them back afterwards.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = ["exit_hook", "sig_handler", "sig_no"]
 
 sig_no: int | None = None
 
+_has_interrupted = False  # the last signal was a KeyboardInterrupt
 _previous: dict[int, Any] = {}  # handlers before ours
 
 
@@ -38,9 +40,10 @@ def sig_handler(signo: int, frame: FrameType | None) -> None:
     KeyboardInterrupt: a SIGINT came, and Python's own handler was there before.
     SystemExit: else, with signo as the exit status.
   """
-  global sig_no
+  global sig_no, _has_interrupted
   sig_no = signo
-  if frame is not None and _previous.get(signo) is signal.default_int_handler:
+  _has_interrupted = frame is not None and _previous.get(signo) is signal.default_int_handler
+  if _has_interrupted:
     signal.default_int_handler(signo, frame)
   sys.exit(signo)
 
@@ -48,13 +51,18 @@ def sig_handler(signo: int, frame: FrameType | None) -> None:
 @atexit.register
 def exit_hook() -> None:
   """Emits the counter `exit_hook` if a signal ended the process."""
-  if sig_no is None:
+  if sig_no is None or (_has_interrupted and not _ended_by_interrupt()):
     return
   ctx = native_task_context.get()
   index = ctx.worker_index if ctx.server_type == "worker" else ctx.ps_index
   client = cli.get_cli(utils.get_metric_prefix())
   client.emit_counter("exit_hook", 1, {"server_type": ctx.server_type, "index": str(index), "sig": str(sig_no)})
   client.flush()
+
+
+def _ended_by_interrupt() -> bool:
+  """Whether Python printed a KeyboardInterrupt that nobody caught; a prompt prints it too, and goes on."""
+  return isinstance(getattr(sys, "last_value", None), KeyboardInterrupt) and not hasattr(sys, "ps1")
 
 
 def _install() -> None:

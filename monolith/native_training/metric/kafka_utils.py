@@ -6,9 +6,11 @@ Needs the package `kafka-python`, which this library does not depend on.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from absl import logging
@@ -19,6 +21,7 @@ Message: TypeAlias = str | bytes
 
 _PAUSE_SECONDS = 2.0  # after a failure, so that brokers in trouble are not flooded
 _CLOSE_SECONDS = 1.0  # that Kafka's own threads get at the end
+_LOG_EVERY_SECONDS = 60.0  # about messages that were dropped
 _TIMEOUT = "KafkaTimeoutError"  # how kafka-python calls it that no broker was reached
 
 
@@ -36,23 +39,42 @@ class KProducer:
   """Sends messages to one topic from a thread of its own, and counts what became of them. Thread-safe.
 
   Kafka reports on its own threads, which must not wait: failures are handed to this object's thread, which counts and
-  logs them, and pauses. Messages wait in memory, as many as there are, while no broker can be reached.
+  logs them, and pauses. Messages wait in memory while no broker can be reached. Once `max_waiting` do, new ones are
+  dropped: those before them keep their places and their order, and `send` neither waits nor searches. They are counted,
+  and the log says so at most once a minute and at the end.
 
   Args:
     brokers: `host:port`, or several.
     topic: where messages go. They are handed to Kafka as they are, and it takes bytes: a str fails, and counts so.
+    max_waiting: messages that may wait.
+    clock: seconds since some fixed moment.
 
   Raises:
+    ValueError: max_waiting is less than 1.
     ImportError: kafka-python is not installed.
   """
 
-  def __init__(self, brokers: str | Sequence[str], topic: str):
+  def __init__(
+    self,
+    brokers: str | Sequence[str],
+    topic: str,
+    max_waiting: int = 100_000,
+    clock: Callable[[], float] = time.monotonic,
+  ):
+    if max_waiting < 1:
+      raise ValueError(
+        f"KProducer: max_waiting is {max_waiting}; give the number of messages that may wait, at least 1."
+      )
     self.brokers = brokers
     self.topic = topic
     self._producer = _kafka_producer(brokers)
     self._lock = threading.RLock()
     self._has_stopped = False
-    self._total = self._success = self._failed = 0
+    self._max_waiting = max_waiting
+    self._clock = clock
+    self._total = self._success = self._failed = self._dropped = 0
+    self._waiting = 0  # messages in the queue
+    self._logged_at = -math.inf  # when the log last spoke of dropped messages
     self._errors: list[BaseException] = []  # of messages, reported and not yet counted
     self._unreachable: BaseException | None = None  # why the last message found no broker
     # Messages to send; an empty list when there is an error to look at, None at the end.
@@ -78,7 +100,11 @@ class KProducer:
       if self._has_stopped:
         raise RuntimeError(f"KProducer of topic '{self.topic}' is closed; make a new one.")
       self._total += len(batch)
-      self._msg_queue.put(batch)
+      kept = batch[: self._max_waiting - self._waiting]
+      self._waiting += len(kept)
+      if kept:
+        self._msg_queue.put(kept)
+      self._drop(len(batch) - len(kept))
 
   def total(self) -> int:
     """Messages that were given to `send`."""
@@ -94,6 +120,11 @@ class KProducer:
     """Messages that Kafka has not taken."""
     with self._lock:
       return self._failed
+
+  def dropped(self) -> int:
+    """Messages that found `max_waiting` waiting, and are gone."""
+    with self._lock:
+      return self._dropped
 
   def close(self) -> None:
     """Sends what still waits and closes the connection. Closing it again does nothing; problems are logged.
@@ -117,6 +148,25 @@ class KProducer:
     except Exception as error:  # noqa: BLE001 (as above)
       logging.warning("The connection for topic '%s' could not be closed: %s", self.topic, error)
     self._flush()
+    if self._dropped:
+      self._log_dropped()
+
+  def _drop(self, count: int) -> None:
+    """Counts messages that had no room; the caller has the lock."""
+    self._dropped += count
+    if count and self._clock() - self._logged_at >= _LOG_EVERY_SECONDS:
+      self._log_dropped()
+
+  def _log_dropped(self) -> None:
+    self._logged_at = self._clock()
+    logging.warning(
+      "%d of %d messages to topic '%s' were dropped so far, as %d waited; are the brokers %s there?",
+      self._dropped,
+      self._total,
+      self.topic,
+      self._max_waiting,
+      self.brokers,
+    )
 
   def _poll(self) -> None:
     """The thread: takes what comes until None does."""
@@ -132,6 +182,8 @@ class KProducer:
 
   def _send_all(self, msgs: list[Message]) -> None:
     for msg in msgs:
+      with self._lock:
+        self._waiting -= 1
       if self._unreachable is not None and self._stopping.is_set():
         self._report(self._unreachable)
         continue

@@ -51,7 +51,7 @@ def write_deep_insight(
     extra_fields_keys: features that get into messages of several targets, B elements each.
     enable_deep_insight_metrics: whether the log says how many rows were sampled.
     enable_kafka_metrics: whether somebody else sends the messages: they are returned.
-    dump_filename: file of the messages, which are returned too.
+    dump_filename: file of the messages, which are returned too. Later clients of the process append to it.
 
   Returns:
     string `[B]`; an op that does nothing if features have no `req_time`.

@@ -17,10 +17,9 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
 from absl import logging
-from google.protobuf.message import DecodeError
 
 from monolith.core.errors import CallerError
-from monolith.native_training import embedding_combiners, entry
+from monolith.native_training import _proto_files, embedding_combiners, entry
 from monolith.native_training._atomic_files import atomic_write
 from monolith.native_training._estimator_inputs import features_and_labels, parse_input
 from monolith.native_training._estimator_spec import ModeKeys
@@ -365,14 +364,10 @@ class DumpUtils:
       ValueError: the file is no dump.
       tf.errors.NotFoundError: there is no such file.
     """
-    with tf.io.gfile.GFile(fname, "rb") as file:
-      content = file.read()
-    try:
-      message = monolith_model_pb2.ModelDump.FromString(content)
-    except DecodeError as error:
-      raise ValueError(f"{fname} is no model dump ({error}); write one by training with enable_model_dump.") from error
+    remedy = "; write one by training with enable_model_dump."
+    message = _proto_files.read_proto(fname, monolith_model_pb2.ModelDump(), remedy)
     if not message.model_dump:
-      raise ValueError(f"{fname} is no model dump, or one of no model; write one by training with enable_model_dump.")
+      raise ValueError(f"{fname} is no serialized ModelDump, or one of no model{remedy}")
     self.reset()
     self._run_config, self._user_params = message.run_config, list(message.user_params)
     if ModeKeys.TRAIN in message.model_dump:

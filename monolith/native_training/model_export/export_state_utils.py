@@ -7,7 +7,7 @@ import os
 
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 from google.protobuf import text_format
-from monolith.native_training import _atomic_files
+from monolith.native_training import _atomic_files, _proto_files
 from monolith.native_training.model_export import export_pb2
 
 import tensorflow as tf
@@ -25,14 +25,7 @@ def get_export_saver_listener_state(export_dir_base: str) -> export_pb2.ServingM
   state = export_pb2.ServingModelState()
   if not tf.io.gfile.exists(path):
     return state
-  with tf.io.gfile.GFile(path) as file:
-    text = file.read()
-  try:
-    return text_format.Merge(text, state)
-  except text_format.ParseError as error:
-    raise ValueError(
-      f"{path} is no ServingModelState ({error}); delete it, and the exports it listed are no longer pruned."
-    ) from error
+  return _proto_files.read_text_proto(path, state, "; delete it, and the exports it listed are no longer pruned.")
 
 
 def overwrite_export_saver_listener_state(export_dir_base: str, state: export_pb2.ServingModelState) -> None:

@@ -253,7 +253,7 @@ class BaseExporter(abc.ABC):
     """Builds the serving graph in the default graph and registers its signatures.
 
     Raises:
-      ValueError: receiver or outputs cannot be a signature.
+      ValueError: receiver or outputs cannot be a signature, or serve one batch size only.
     """
     graph = tf.compat.v1.get_default_graph()
     receiver = serving_input_receiver_fn()
@@ -263,6 +263,7 @@ class BaseExporter(abc.ABC):
     if context is None:
       raise ValueError("_model_fn_with_input_reveiver: no export is going on; use enter_export_mode.")
     for name, outputs in _export_outputs(spec).items():
+      _refuse_one_batch_size(inputs, outputs)
       context.add_signature(graph, name, inputs, outputs)
 
   def _call_model_fn(self, features: Any) -> Any:
@@ -351,8 +352,8 @@ class StandaloneExporter(BaseExporter):
       The path of the export.
 
     Raises:
-      ValueError: there is no such checkpoint, it lacks something that the model has, or the model has
-        no proper signature.
+      ValueError: there is no such checkpoint, it lacks something that the model has, or the model has no proper
+        signature: one that takes any number of rows, say.
     """
     checkpoint_path = self._checkpoint(checkpoint_path)
     with self._export_environment(export_context.ExportMode.STANDALONE) as (graph, export_ctx):
@@ -445,6 +446,21 @@ def _receiver_inputs(receiver_tensors: Any) -> Dict[str, tf.Tensor]:
         f"the order is ServingInputReceiver(features, receiver_tensors)."
       )
   return inputs
+
+
+def _refuse_one_batch_size(inputs: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> None:
+  """Refuses a signature that answers as many rows as its input is said to have, and no others.
+
+  An input of a known size is no batch where outputs have any number of rows: one ExampleBatch has many, say.
+  """
+  for name, tensor in inputs.items():
+    rows = tensor.shape[0] if tensor.shape.rank else None
+    fixed = [o for o, output in outputs.items() if output.shape.rank and output.shape[0] == rows]
+    if rows is not None and fixed:
+      raise ValueError(
+        f"Input {name!r} of the export has shape {tensor.shape.as_list()}, and so output {fixed[0]!r} has {rows} rows "
+        f"whatever a request has; make the input a placeholder of shape {[None, *tensor.shape.as_list()[1:]]}."
+      )
 
 
 def _export_outputs(spec: tf_estimator.EstimatorSpec) -> Dict[str, Dict[str, tf.Tensor]]:

@@ -13,7 +13,6 @@ import sys
 from typing import List, Optional
 
 from absl import app, flags
-from google.protobuf.message import DecodeError
 
 # The graph's ops must be known when it is imported.
 import monolith.native_training.runtime.ops.gen_monolith_ops  # noqa: F401
@@ -21,6 +20,7 @@ import monolith.native_training.runtime.ops.gen_monolith_ops  # noqa: F401
 import tensorflow as tf  # isort: skip
 from tensorflow.core.protobuf import saved_model_pb2
 
+from monolith.native_training import _event_files, _proto_files
 from monolith.native_training.model_export import _tool_flags
 
 __all__ = ["import_to_tensorboard", "main"]
@@ -39,21 +39,16 @@ def import_to_tensorboard(model_dir: str, log_dir: str) -> None:
     tf.errors.NotFoundError: there is no such file.
   """
   path = os.path.join(model_dir, "saved_model.pb") if tf.io.gfile.isdir(model_dir) else model_dir
-  with tf.io.gfile.GFile(path, "rb") as file:
-    content = file.read()
-  try:
-    saved_model = saved_model_pb2.SavedModel.FromString(content)
-  except DecodeError as error:
-    raise ValueError(f"{path} is no SavedModel: {error}") from error
+  saved_model = _proto_files.read_proto(path, saved_model_pb2.SavedModel(), "; give what tf.saved_model.save wrote.")
   if not saved_model.meta_graphs:
-    raise ValueError(f"{path} is no SavedModel, or one without a graph.")
+    raise ValueError(f"{path} is no serialized SavedModel, or one without a graph.")
   if len(saved_model.meta_graphs) > 1:
     tags = [",".join(graph.meta_info_def.tags) for graph in saved_model.meta_graphs]
     print(f"{path} has {len(tags)} graphs, with tags {'; '.join(tags)}; one can be shown.")
     sys.exit(1)
   with tf.Graph().as_default() as graph:
     tf.import_graph_def(saved_model.meta_graphs[0].graph_def, name="")
-    tf.compat.v1.summary.FileWriter(log_dir, graph).close()
+    _event_files.new_writer(log_dir, graph).close()
   print(f"the graph is in {log_dir}; look at it by: tensorboard --logdir={log_dir}")
 
 

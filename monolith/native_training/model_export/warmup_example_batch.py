@@ -12,8 +12,8 @@ from typing import Any, Iterator, List
 import monolith  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 import tensorflow as tf
 from absl import app, flags, logging
-from google.protobuf.message import DecodeError
 
+from monolith.native_training import _proto_files
 from monolith.native_training.model_export import _prediction_logs, _serving_protos, _tool_flags
 
 __all__ = ["define_flags", "gen_prediction_log", "main"]
@@ -44,20 +44,12 @@ def gen_prediction_log(input_folder: str) -> Iterator[Any]:
       continue
     log = message()
     request = log.predict_log.request
-    with tf.io.gfile.GFile(path, "rb") as file:
-      _parse(request, file.read(), path)
+    _proto_files.read_proto(path, request)
+    if not request.inputs:
+      raise ValueError(f"{path} is no serialized PredictRequest, or one without inputs.")
     request.model_spec.name = "default"
     request.model_spec.signature_name = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
     yield log
-
-
-def _parse(request: Any, content: bytes, path: str) -> None:
-  try:
-    request.ParseFromString(content)
-  except DecodeError as error:
-    raise ValueError(f"{path} is no serialized PredictRequest: {error}") from error
-  if not request.inputs:
-    raise ValueError(f"{path} is no serialized PredictRequest, or one without inputs.")
 
 
 def define_flags() -> None:

@@ -2,9 +2,8 @@
 """Every test of the data package begins with no slot names."""
 
 import pytest
-from slot_names import fresh_slot_names  # noqa: F401  (a fixture)
 
 
 @pytest.fixture(autouse=True)
-def _fresh_registry(fresh_slot_names):  # noqa: F811
+def _fresh_registry(fresh_slot_names):
   del fresh_slot_names

@@ -148,6 +148,42 @@ def test_a_dump_has_the_sampled_messages_when_the_session_is_gone(tmp_path, retu
   assert [message["uid"] for message in _dumped(path)] == sampled * steps
 
 
+def _write_in_a_session(path, first_uid):
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    client = deep_insight_ops.deep_insight_client(dump_filename=str(path))
+    uids = tf.constant([first_uid, first_uid + 1], tf.int64)
+    session.run(deep_insight_ops.write_deep_insight(client, **_arguments(2, uids=uids, return_msgs=False)))
+  return session
+
+
+def test_sessions_one_after_another_replace_an_old_file_and_then_append(tmp_path):
+  path = tmp_path / "dump"
+  path.write_text("from before this process")
+  for first_uid in (0, 10, 20):
+    _write_in_a_session(path, first_uid)
+    gc.collect()
+  assert [message["uid"] for message in _dumped(path)] == [0, 1, 10, 11, 20, 21]
+
+
+def test_sessions_that_still_have_the_file_share_it(tmp_path):
+  path = tmp_path / "dump"
+  sessions = [_write_in_a_session(path, first_uid) for first_uid in (0, 10, 20)]  # closed; clients die with them
+  del sessions
+  gc.collect()
+  assert [message["uid"] for message in _dumped(path)] == [0, 1, 10, 11, 20, 21]
+
+
+def test_a_file_that_went_away_is_made_again(tmp_path):
+  path = tmp_path / "new" / "dump"
+  _write_in_a_session(path, 0)
+  gc.collect()
+  path.unlink()
+  path.parent.rmdir()
+  _write_in_a_session(path, 10)
+  gc.collect()
+  assert [message["uid"] for message in _dumped(path)] == [10, 11]
+
+
 def test_a_dump_starts_afresh_and_eager_clients_are_apart(tmp_path):
   paths = [tmp_path / name for name in "ab"]
   paths[0].write_text("old")
@@ -189,6 +225,12 @@ def test_messages_that_would_go_nowhere_are_refused():
   assert len(_messages(deep_insight_ops.write_deep_insight(client, **_arguments()))) == 3
   dropped = deep_insight_ops.write_deep_insight(_fake(), **_arguments(return_msgs=False))
   assert dropped.numpy().tolist() == [b""] * 3
+
+
+def test_any_sequences_of_heads_and_fields_serve():
+  arguments = _arguments_v2(extra_fields_keys={"uid": 0}.keys(), targets={"ctr": 0, "cvr": 1}.keys())
+  arguments["extra_fields_values"] = tuple(arguments["extra_fields_values"])
+  assert len(_messages(deep_insight_ops.write_deep_insight_v2(_fake(), **arguments))) == 2
 
 
 def test_no_rows():

@@ -21,6 +21,7 @@ DEFAULTS = (signal.SIG_DFL, signal.default_int_handler, signal.SIG_DFL)
 def handlers(monkeypatch):
   """The handlers and the module's state are as after a start of Python."""
   monkeypatch.setattr(exit_hook, "sig_no", None)
+  monkeypatch.setattr(exit_hook, "_has_interrupted", False)
   monkeypatch.setattr(exit_hook, "_previous", {})
   before = [signal.signal(signum, handler) for signum, handler in zip(SIGNALS, DEFAULTS)]
   yield
@@ -94,6 +95,40 @@ def test_other_ends_are_not_counted(client):
   assert client.calls == []
 
 
+def _interrupt():
+  exit_hook._install()
+  with pytest.raises(KeyboardInterrupt):
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("uncaught", [None, ValueError("later")])
+def test_a_ctrl_c_that_was_handled_is_not_counted(monkeypatch, client, uncaught):
+  monkeypatch.setattr(sys, "last_value", uncaught, raising=False)
+  _interrupt()
+  exit_hook.exit_hook()
+  assert client.calls == []
+
+
+def test_a_ctrl_c_that_nobody_caught_is_counted_unless_a_prompt_goes_on(monkeypatch, client):
+  monkeypatch.setattr(sys, "last_value", KeyboardInterrupt(), raising=False)
+  _interrupt()
+  with monkeypatch.context() as context:
+    context.setattr(sys, "ps1", ">>> ", raising=False)
+    exit_hook.exit_hook()
+  assert client.calls == []
+  exit_hook.exit_hook()
+  assert [call[2]["sig"] for call in client.calls] == ["2"]
+
+
+def test_a_signal_after_a_handled_ctrl_c_is_counted(monkeypatch, client):
+  monkeypatch.setattr(sys, "last_value", None, raising=False)
+  _interrupt()
+  with pytest.raises(SystemExit):
+    signal.raise_signal(signal.SIGTERM)
+  exit_hook.exit_hook()
+  assert [call[2]["sig"] for call in client.calls] == ["15"]
+
+
 _PROGRAM = """
 import signal
 from monolith.native_training.metric import cli, exit_hook
@@ -103,12 +138,19 @@ class Client:
   def flush(self):
     print("flushed", flush=True)
 cli.get_cli = lambda prefix: Client()
-signal.raise_signal(signal.SIGTERM)
 """
 
 
 @pytest.mark.slow
-def test_a_process_that_is_terminated_counts_it():
-  finished = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True)
-  assert finished.returncode == signal.SIGTERM
-  assert finished.stdout.splitlines() == ["exit_hook 1 15", "flushed"]
+@pytest.mark.parametrize(
+  "ending, status, lines",
+  [
+    ("signal.raise_signal(signal.SIGTERM)", signal.SIGTERM, ["exit_hook 1 15", "flushed"]),
+    ("signal.raise_signal(signal.SIGINT)", -signal.SIGINT, ["exit_hook 1 2", "flushed"]),
+    ("try: signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt: pass", 0, []),
+  ],
+)
+def test_a_process_counts_what_ended_it(ending, status, lines):
+  finished = subprocess.run([sys.executable, "-c", _PROGRAM + ending], capture_output=True, text=True)
+  assert finished.returncode == status
+  assert finished.stdout.splitlines() == lines

@@ -179,3 +179,71 @@ def test_messages_are_tried_again_once_there_is_a_broker(kafka, monkeypatch):
   producer.send([b"1", b"2"])
   producer.close()
   assert (producer.success(), producer.failed()) == (1, 1)
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+  said = []
+  monkeypatch.setattr(kafka_utils.logging, "warning", lambda text, *args: said.append(text % args))
+  return said
+
+
+class _Brokers:
+  """`send` of a Kafka that waits until there are brokers, and says when it began to."""
+
+  def __init__(self, monkeypatch):
+    real = _Kafka.send
+    self.there, self.waiting = threading.Event(), threading.Event()
+
+    def send(kafka, topic, message):
+      self.waiting.set()
+      assert self.there.wait(60)
+      return real(kafka, topic, message)
+
+    monkeypatch.setattr(_Kafka, "send", send)
+
+
+def test_the_newest_messages_are_dropped_once_too_many_wait(kafka, monkeypatch, warnings):
+  brokers, seconds = _Brokers(monkeypatch), [0.0]
+  producer = kafka_utils.KProducer("a:1", "topic", max_waiting=3, clock=lambda: seconds[0])
+  producer.send(b"in hand")
+  assert brokers.waiting.wait(60)
+  producer.send([b"1", b"2"])
+  producer.send([b"3", b"4", b"5"])
+  assert producer.dropped() == 2
+  assert warnings == ["2 of 6 messages to topic 'topic' were dropped so far, as 3 waited; are the brokers a:1 there?"]
+  for seconds[0] in (1.0, 59.0):
+    producer.send(b"6")
+  assert len(warnings) == 1
+  seconds[0] = 60.0
+  producer.send(b"7")
+  assert [text.split(" to ")[0] for text in warnings] == ["2 of 6 messages", "5 of 9 messages"]
+  brokers.there.set()
+  producer.close()
+  assert [message for _, message in producer._producer.seen] == [b"in hand", b"1", b"2", b"3"]
+  assert (producer.total(), producer.success(), producer.failed(), producer.dropped()) == (9, 4, 0, 5)
+  assert warnings[2:] == warnings[1:2]  # how many it was in the end
+
+
+def test_there_is_room_again_once_messages_are_sent(kafka, warnings):
+  producer = kafka_utils.KProducer("a:1", "topic", max_waiting=1)
+  for message in (b"1", b"2", b"3"):
+    producer.send(message)
+    assert producer._producer.sent.get(timeout=60) == message
+  producer.close()
+  assert (producer.success(), producer.dropped(), warnings) == (3, 0, [])
+
+
+def test_a_failed_message_leaves_its_room(kafka, monkeypatch):
+  producer = kafka_utils.KProducer("a:1", "topic", max_waiting=2)
+  producer._stopping.set()  # no pauses
+  producer.send([b"refused", b"bad"])
+  assert producer._producer.sent.get(timeout=60) == b"bad"
+  producer.send([b"1", b"2"])
+  producer.close()
+  assert (producer.success(), producer.failed(), producer.dropped()) == (2, 2, 0)
+
+
+def test_room_for_nothing_is_refused(kafka):
+  with pytest.raises(ValueError, match="KProducer: max_waiting is 0; give the number of messages that may wait"):
+    kafka_utils.KProducer("a:1", "topic", max_waiting=0)

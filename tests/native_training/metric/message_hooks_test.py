@@ -209,6 +209,9 @@ class _Producer:
   def failed(self):
     return 0
 
+  def dropped(self):
+    return 0
+
 
 class TestKafkaMetricHook:
   @pytest.fixture(autouse=True)

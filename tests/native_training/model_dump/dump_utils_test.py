@@ -438,7 +438,10 @@ def test_files(dump, tmp_path):
   assert not list(tmp_path.iterdir())
   with pytest.raises(tf.errors.NotFoundError):
     dump.load(str(tmp_path / "dump"))
-  for content, message in ((b"\xff\xff\xff", "other is no model dump .*corrupt"), (b"", "or one of no model")):
+  for content, message in (
+    (b"\xff\xff\xff", "no serialized ModelDump .*enable_model_dump"),
+    (b"", "or one of no model"),
+  ):
     (tmp_path / "other").write_bytes(content)
     with pytest.raises(ValueError, match=message):
       dump.load(str(tmp_path / "other"))

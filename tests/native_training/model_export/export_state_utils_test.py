@@ -31,5 +31,5 @@ def test_text_of_upstream_is_read(tmp_path):
 
 def test_broken_file_is_named(tmp_path):
   (tmp_path / "ExportSaverListenerState").write_text("nonsense")
-  with pytest.raises(ValueError, match="ExportSaverListenerState is no ServingModelState"):
+  with pytest.raises(ValueError, match="ExportSaverListenerState is no text ServingModelState .*; delete it"):
     export_state_utils.get_export_saver_listener_state(str(tmp_path))

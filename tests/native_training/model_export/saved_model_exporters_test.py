@@ -296,6 +296,33 @@ def test_receiver_of_something_else_is_refused(tmp_path):
     _signatures(tmp_path, receiver=receiver)
 
 
+def _receiver_of(rows):
+  def receiver():
+    return tf_estimator.export.ServingInputReceiver({}, {"ids": tf.compat.v1.placeholder(tf.int64, [rows, 2])})
+
+  return receiver
+
+
+def test_an_input_that_makes_one_batch_size_of_the_output_is_refused(tmp_path):
+  def frozen(_):
+    return tf.zeros([64])
+
+  words = r"Input 'ids' of the export has shape \[64, 2\], and so output 'output' has 64 rows .* shape \[None, 2\]"
+  with pytest.raises(ValueError, match=words):
+    _signatures(tmp_path, receiver=_receiver_of(64), predictions=frozen)
+  assert not (tmp_path / "e").exists()
+
+
+@pytest.mark.parametrize("asked, answered", [(1, None), (64, None), (None, 64), (1, 64)])
+def test_an_input_of_one_size_may_have_outputs_of_another(tmp_path, asked, answered):
+  def predictions(_):
+    return tf.compat.v1.placeholder_with_default(tf.zeros([answered or 8]), [answered])
+
+  assert _signatures(tmp_path, receiver=_receiver_of(asked), predictions=predictions) == {
+    DEFAULT: (["ids"], ["output"])
+  }
+
+
 def test_distributed_exporter_is_refused_by_name():
   with pytest.raises(ValueError, match="DistributedExporter is not supported yet"):
     saved_model_exporters.DistributedExporter(None, "m", "e")

@@ -63,5 +63,5 @@ def test_models_of_several_graphs_end_the_program(tmp_path, capsys):
 @pytest.mark.parametrize("content", [b"\xff\xff", b""])
 def test_files_that_are_no_models(tmp_path, content):
   (tmp_path / "saved_model.pb").write_bytes(content)
-  with pytest.raises(ValueError, match="saved_model.pb is no SavedModel"):
+  with pytest.raises(ValueError, match="saved_model.pb is no serialized SavedModel"):
     saved_model_visulizer.import_to_tensorboard(str(tmp_path), str(tmp_path / "logs"))

@@ -229,7 +229,7 @@ def test_saved_requests_become_a_warm_up_file(tmp_path):
 
 
 @pytest.mark.parametrize("content, message", [
-  (b"\xff\xff", "f is no serialized PredictRequest: "),
+  (b"\xff\xff", "f is no serialized PredictRequest "),
   (b"", "f is no serialized PredictRequest, or one without inputs"),
 ])  # fmt: skip
 def test_files_that_are_no_requests_are_named(tmp_path, content, message):
