@@ -51,8 +51,8 @@ PEERS = {
 RANDOM_PEERS = ("ours_random", "tfra_random")
 # What the table is to reach: (metric, peer, least ratio at 1M keys, at 10M). "Lookup + Adagrad" can be read as an
 # update, which looks its keys up, or as a step, which also hands the rows out: both are held against it. So are both
-# readings of an insert: the median call, in which a table that doubles at once does not grow and one that grows shard by
-# shard does, and all calls of the fill.
+# readings of an insert: all calls of the fill, and the median one, in which a table that doubles at once does not grow
+# and one that grows shard by shard does.
 TARGETS = (
   ("lookup", "tfra", 6.0, 6.0),
   ("lookup", "dense", 1.0, 1.0),

@@ -38,16 +38,6 @@ class Rows {
   const int64_t dim_;
 };
 
-// The embeddings that a batch's gradients were computed from; of an empty batch, nothing.
-Rows LookedUp(const Batch& batch, const TableConfig& config, int dim) {
-  if (batch.looked_up == nullptr && batch.looked_up_of == nullptr && batch.n > 0) {
-    throw TableError("table '" + config.name +
-                     "': its dc optimizer takes the embeddings that the gradients were computed from; pass them beside "
-                     "the gradients as looked_up, or use another optimizer.");
-  }
-  return Rows(batch.looked_up, batch.looked_up_of, dim);
-}
-
 // Requires: the shard's mutex is held.
 void Erase(TableStorage::Shard* shard, const FidIndex::Place& place) {
   shard->index.Erase(place);
@@ -402,11 +392,22 @@ void ConcurrentTable::AssignAdd(const Batch& batch, int64_t update_ts, Admission
   RaiseMaxUpdateTs(update_ts);
 }
 
+void ConcurrentTable::CheckOptimize(int64_t global_step, bool has_looked_up) const {
+  codec_->CheckOptimize(global_step);
+  if (needs_looked_up() && !has_looked_up) {
+    throw TableError("table '" + config_.name +
+                     "': its dc optimizer takes the embeddings that the gradients were computed from; pass them beside "
+                     "the gradients as looked_up, or use another optimizer.");
+  }
+}
+
 void ConcurrentTable::Optimize(const Batch& batch, const StepSettings& settings) {
-  if (batch.n > 0) codec_->CheckOptimize(settings.global_step);
+  if (batch.n > 0) {
+    CheckOptimize(settings.global_step, batch.looked_up != nullptr || batch.looked_up_of != nullptr);
+  }
   const Rows rows(batch, codec_->dim());
   const bool compensates = codec_->needs_looked_up();
-  const Rows looked_up = compensates ? LookedUp(batch, config_, codec_->dim()) : rows;
+  const Rows looked_up(batch.looked_up, batch.looked_up_of, codec_->dim());
   const auto optimize = [&](const WrittenEntry* written, int n) {
     EntryStep steps[kGroup];
     for (int i = 0; i < n; ++i) {

@@ -45,6 +45,7 @@ class ConcurrentTable : public EmbeddingTable {
   void Assign(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) override;
   void AssignAdd(const Batch& batch, int64_t update_ts, AdmissionFilter* filter) override;
   void Optimize(const Batch& batch, const StepSettings& settings) override;
+  void CheckOptimize(int64_t global_step, bool has_looked_up) const override;
   void Reinitialize(const int64_t* fids, int64_t n, int64_t now, int32_t* found) override;
   uint64_t Evict(const ExpireConfig& expire) override;
 

@@ -90,6 +90,9 @@ class EmbeddingTable {
   // One optimizer step for each occurrence; the rows are gradients. Throws TableError, with nothing changed, if the batch
   // lacks what needs_looked_up() asks for.
   virtual void Optimize(const Batch& batch, const StepSettings& settings) = 0;
+  // Throws the TableError that Optimize would throw for a batch of some fids, which has what needs_looked_up() asks for or
+  // has not. Who trains several tables in one call asks all of them before the first one changes.
+  virtual void CheckOptimize(int64_t global_step, bool has_looked_up) const = 0;
 
   // Gives every fid fresh first values and an update time of `now`; found[i] tells whether it was there (1) or not (0).
   virtual void Reinitialize(const int64_t* fids, int64_t n, int64_t now, int32_t* found) = 0;

@@ -107,6 +107,9 @@ class CombinedOptimizeOp : public CombinedOp {
     std::vector<const float*> rates_of(tables.num_tables(), rates);
     for (int t = 1; t < tables.num_tables(); ++t) rates_of[t] = rates_of[t - 1] + tables.table(t - 1).num_slices();
     const std::vector<Unit> units = Divide(ids, NumThreads(ctx));
+    TF_RETURN_IF_ERROR(ToStatus([&] {  // before the first table changes
+      for (const Unit& unit : units) tables.table(unit.table->table).CheckOptimize(global_step, false);
+    }));
     if (!units.empty()) {
       TF_RETURN_IF_ERROR(
           RunUnits(ctx, units.size(), std::max<int64_t>(1, ids.num_fids / units.size()) * kCostPerId, [&](int64_t i) {

@@ -165,6 +165,8 @@ class FusedOptimizeOp : public FusedOp {
       for (const RowRun& run : runs[t]) num_ids += run.n;
       stacked.groups.push_back({t, nullptr, num_ids, 0, tables.tables()[t].rate_offset});
     }
+    TF_RETURN_IF_ERROR(CheckSteps(
+        stacked, [&](int t) -> const EmbeddingTable& { return *tables.tables()[t].table; }, inputs.global_step, false));
     const float* rates = inputs.rates->flat<float>().data();
     TF_RETURN_IF_ERROR(RunParts(ctx, stacked, PartsOf::kFids, [&](const IdGroup& group, int part, int num_parts) {
       const FusedTables::Table& table = tables.tables()[group.table];

@@ -66,6 +66,8 @@ class MultiTableOptimizeOp : public MultiTableUpdateOp {
     TF_RETURN_IF_ERROR(ReadScalar(ctx, kGlobalStep, "global_step", &step));
     const float* looked_up;
     TF_RETURN_IF_ERROR(ReadLookedUp(ctx, kLookedUp, stacked.num_values, &looked_up));
+    TF_RETURN_IF_ERROR(CheckSteps(
+        stacked, [&](int t) -> const EmbeddingTable& { return tables.table(t); }, step, looked_up != nullptr));
     // However often a fid occurs in the batch, the filter counts it once a step if its gradients are summed.
     const StepFor step_for = dedup_ ? StepFor::kEachFid : StepFor::kEachOccurrence;
     return RunParts(ctx, stacked, PartsOf::kFids, [&](const IdGroup& group, int part, int num_parts) {

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cc/kernels/run_units.h"
+#include "cc/kernels/status_util.h"
 #include "tensorflow/core/framework/resource_mgr.h"
 
 namespace monolith {
@@ -74,6 +75,15 @@ absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stac
   if (units.empty()) return absl::OkStatus();
   return RunUnits(ctx, units.size(), std::max<int64_t>(1, num_ids / units.size()) * kCostPerId,
                   [&](int64_t i) { work(*units[i].group, units[i].part, units[i].num_parts); });
+}
+
+absl::Status CheckSteps(const StackedIds& stacked, const std::function<const EmbeddingTable&(int table)>& table_of,
+                        int64_t global_step, bool has_looked_up) {
+  return ToStatus([&] {
+    for (const IdGroup& group : stacked.groups) {
+      if (group.num_ids > 0) table_of(group.table).CheckOptimize(global_step, has_looked_up);
+    }
+  });
 }
 
 void LookupRows(const EmbeddingTable& table, const IdGroup& group, int part, int num_parts, float* values,

@@ -45,6 +45,10 @@ enum class PartsOf {
 absl::Status RunParts(::tensorflow::OpKernelContext* ctx, const StackedIds& stacked, PartsOf parts_of,
                       const std::function<void(const IdGroup& group, int part, int num_parts)>& work);
 
+// Whether every table of which there are ids can take a step, before the first of them does.
+absl::Status CheckSteps(const StackedIds& stacked, const std::function<const EmbeddingTable&(int table)>& table_of,
+                        int64_t global_step, bool has_looked_up);
+
 // Reads the embeddings of rows that part `part` of `num_parts` has into their place in `values`, which has all groups',
 // and counts the fids that the group's table has.
 void LookupRows(const EmbeddingTable& table, const IdGroup& group, int part, int num_parts, float* values,

@@ -135,6 +135,10 @@ class OptimizeSlotsOp : public SlotsOp {
     TF_RETURN_IF_ERROR(ReadLearningRates(ctx, scalars, tables, &rates));
     TF_RETURN_IF_ERROR(ReadScalar(ctx, scalars + 1, "update_time", &update_ts));
     TF_RETURN_IF_ERROR(ReadScalar(ctx, scalars + 2, "global_step", &step));
+    const bool has_looked_up =
+        std::any_of(runs.begin(), runs.end(), [](const RowRun& run) { return run.looked_up != nullptr; });
+    TF_RETURN_IF_ERROR(
+        CheckSteps(stacked, [&](int t) -> const EmbeddingTable& { return tables.table(t); }, step, has_looked_up));
     // However often a fid occurs in the batch, the filter counts it once a step if its gradients are summed.
     const StepFor step_for = dedup_ ? StepFor::kEachFid : StepFor::kEachOccurrence;
     return RunParts(ctx, stacked, PartsOf::kFids, [&](const IdGroup& group, int part, int num_parts) {

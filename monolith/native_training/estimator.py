@@ -295,8 +295,8 @@ class Estimator:
       What the exporter returns: the path, as bytes.
 
     Raises:
-      ValueError: the model has no serving_input_receiver_fn, its inputs have a fixed number of rows, it parses no
-        records though enable_fused_layout needs them, or something asked is not supported yet.
+      ValueError: the model has no serving_input_receiver_fn, it parses no records though enable_fused_layout needs
+        them, or something asked is not supported yet.
     """
     from monolith.native_training import cpu_training
 

@@ -253,7 +253,7 @@ class BaseExporter(abc.ABC):
     """Builds the serving graph in the default graph and registers its signatures.
 
     Raises:
-      ValueError: receiver or outputs cannot be a signature, or serve one batch size only.
+      ValueError: receiver or outputs cannot be a signature.
     """
     graph = tf.compat.v1.get_default_graph()
     receiver = serving_input_receiver_fn()
@@ -263,7 +263,7 @@ class BaseExporter(abc.ABC):
     if context is None:
       raise ValueError("_model_fn_with_input_reveiver: no export is going on; use enter_export_mode.")
     for name, outputs in _export_outputs(spec).items():
-      _refuse_one_batch_size(inputs, outputs)
+      _warn_of_one_batch_size(name, inputs, outputs)
       context.add_signature(graph, name, inputs, outputs)
 
   def _call_model_fn(self, features: Any) -> Any:
@@ -352,8 +352,8 @@ class StandaloneExporter(BaseExporter):
       The path of the export.
 
     Raises:
-      ValueError: there is no such checkpoint, it lacks something that the model has, or the model has no proper
-        signature: one that takes any number of rows, say.
+      ValueError: there is no such checkpoint, it lacks something that the model has, or the model has
+        no proper signature.
     """
     checkpoint_path = self._checkpoint(checkpoint_path)
     with self._export_environment(export_context.ExportMode.STANDALONE) as (graph, export_ctx):
@@ -448,8 +448,8 @@ def _receiver_inputs(receiver_tensors: Any) -> Dict[str, tf.Tensor]:
   return inputs
 
 
-def _refuse_one_batch_size(inputs: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> None:
-  """Refuses a signature that answers as many rows as its input is said to have, and no others.
+def _warn_of_one_batch_size(signature: str, inputs: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> None:
+  """Says which input makes a signature take requests of one size only, which may be meant.
 
   An input of a known size is no batch where outputs have any number of rows: one ExampleBatch has many, say.
   """
@@ -457,10 +457,11 @@ def _refuse_one_batch_size(inputs: Mapping[str, tf.Tensor], outputs: Mapping[str
     rows = tensor.shape[0] if tensor.shape.rank else None
     fixed = [o for o, output in outputs.items() if output.shape.rank and output.shape[0] == rows]
     if rows is not None and fixed:
-      raise ValueError(
-        f"Input {name!r} of the export has shape {tensor.shape.as_list()}, and so output {fixed[0]!r} has {rows} rows "
-        f"whatever a request has; make the input a placeholder of shape {[None, *tensor.shape.as_list()[1:]]}."
-      )
+      logging.warning(
+        "Signature %r takes requests of %d rows only: its input %r has shape %s, and its output %r as many rows. For "
+        "requests of any size make the input a placeholder of shape %s.",
+        signature, rows, name, tensor.shape.as_list(), fixed[0], [None, *tensor.shape.as_list()[1:]],
+      )  # fmt: skip
 
 
 def _export_outputs(spec: tf_estimator.EstimatorSpec) -> Dict[str, Dict[str, tf.Tensor]]:
